@@ -1,0 +1,308 @@
+"""Files: reading lines with their place, writing that appears only when whole, hashes.
+
+Every reader names `file:line` when something is wrong; every writer works on `NAME.part` and renames
+it when the last byte is on the disk, so a file that exists is complete.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from bimedix.errors import DataError, MissingError
+from bimedix.records import Dropped, Record, encode
+
+R = TypeVar("R", bound=Struct)
+_LFS_HEAD = b"version https://git-lfs.github.com/spec/"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+MAX_LINE_BYTES = 256 * 1024 * 1024
+
+
+def require_file(path: Path) -> Path:
+    """Return `path` when it is a readable data file.
+
+    Raises:
+        MissingError: it does not exist, or is a Git LFS pointer in place of the data.
+        DataError: it is a folder.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; a file is needed here.")
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*"))[:8] if path.parent.is_dir() else []
+        listed = (
+            f"\n  The folder holds: {', '.join(near)}" if near else "\n  Its folder does not exist either."
+        )
+        raise MissingError(f"{path}: no such file.{listed}")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(_LFS_HEAD):
+        raise MissingError(
+            f"{path}:1: a Git LFS pointer, not the data.\n"
+            "  Run `git lfs pull` in its repository (or download the file), then start again."
+        )
+    return path
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a plain or zstd-compressed file for reading."""
+    require_file(path)
+    raw = path.open("rb")
+    if raw.peek(4)[:4] != _ZSTD_MAGIC:
+        return raw
+    import zstandard
+
+    return cast(
+        IO[bytes],
+        io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), 1 << 20),
+    )
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Raises:
+        DataError: the bytes are not text in this encoding; names the line and the byte.
+    """
+    with open_bytes(path) as file:
+        raw = file.read()
+    if encoding.replace("-", "").lower() == "utf8" and raw.startswith(b"\xef\xbb\xbf"):
+        raw = raw[3:]
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not {encoding}.\n"
+            '  Chinese files are often GB18030: give the source `encoding = "gb18030"`.'
+        ) from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number from 1, line without its break) for every line that is not blank.
+
+    Lines end at \\n only: U+2028 and U+0085 inside JSON strings are text.
+    """
+    with open_bytes(path) as file:
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES):
+            number += 1
+            if len(line) == MAX_LINE_BYTES:
+                raise DataError(f"{path}:{number}: line longer than {MAX_LINE_BYTES >> 20} MiB.")
+            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+                line = line[3:]
+            line = line.strip(b"\r\n")
+            if line.strip():
+                yield number, line
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSON Lines file.
+
+    Raises:
+        DataError: a line is not JSON, or not an object.
+    """
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for number, line in read_lines(path):
+        try:
+            yield number, decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path}:{number}: not a JSON object: {error}.\n  Seen: {_shown(line)}"
+            ) from error
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """Yield the records of one kind, or of a union of kinds, from JSON Lines (plain or zstd).
+
+    Raises:
+        DataError: a line is not such a record; names file:line, the field and what was seen.
+    """
+    decode = msgspec.json.Decoder(kind).decode
+    for number, line in read_lines(path):
+        try:
+            yield decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            name = getattr(kind, "__name__", "record")
+            raise DataError(
+                f"{path}:{number}: not a {name} record: {error}.\n  Seen: {_shown(line)}"
+            ) from error
+
+
+def read_any_records(path: Path) -> Iterator[Record]:
+    """Yield records of whatever kinds the file holds."""
+    return read_records(path, cast(type[Any], Record))
+
+
+def _shown(line: bytes) -> str:
+    text = line[:160].decode("utf-8", "replace")
+    return text + ("…" if len(line) > 160 else "")
+
+
+@dataclass
+class Tally:
+    """What a writer wrote."""
+
+    path: Path
+    written: int = 0
+
+
+class RecordWriter:
+    """Writes records as JSON Lines (zstd when the name ends in .zst); the file appears when whole.
+
+    Use as a context manager; on an exception the part file is removed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.tally = Tally(path)
+        self._part = path.with_name(path.name + ".part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._raw = self._part.open("wb")
+        self._out: Any = self._raw
+        if path.suffix == ".zst":
+            import zstandard
+
+            self._out = zstandard.ZstdCompressor(level=3).stream_writer(self._raw, closefd=False)
+        self._buffer: list[bytes] = []
+
+    def write(self, record: Struct) -> None:
+        """Add one record."""
+        self._buffer.append(encode(record))
+        self.tally.written += 1
+        if len(self._buffer) >= 512:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._out.write(b"\n".join(self._buffer) + b"\n")
+            self._buffer.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._raw.close()
+            self._part.unlink(missing_ok=True)
+            return
+        self._flush()
+        if self._out is not self._raw:
+            self._out.close()
+        self._raw.flush()
+        os.fsync(self._raw.fileno())
+        self._raw.close()
+        self._part.replace(self.tally.path)
+
+
+def write_records(path: Path, records: Iterable[Struct]) -> Tally:
+    """Write all records to `path`; the file appears when the last one is on the disk."""
+    with RecordWriter(path) as out:
+        for record in records:
+            out.write(record)
+    return out.tally
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a part path to write to, and rename it to `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file with LF line ends; it appears when whole."""
+    with written_whole(path) as part:
+        part.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON with sorted keys."""
+    write_text(
+        path, msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2).decode() + "\n"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file."""
+    try:
+        return msgspec.json.decode(read_text(path).encode())
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: not JSON: {error}.") from error
+
+
+def hash_file(path: Path) -> str:
+    """Return 32 hex digits: blake2b-128 of the bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_parquet(path: Path, records: Iterable[Struct], batch_rows: int = 10_000) -> Tally:
+    """Write records of one kind as a Parquet file that `datasets` reads; nested fields keep their names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tally = Tally(path)
+    with written_whole(path) as part:
+        schema: Any = None
+        writer: Any = None
+        rows: list[Any] = []
+
+        def flush() -> None:
+            nonlocal schema, writer
+            if not rows and writer is not None:
+                return
+            table = pa.Table.from_pylist(rows, schema=schema)
+            if writer is None:
+                schema = _without_nulls(table.schema)
+                writer = pq.ParquetWriter(part, schema, compression="zstd")
+            writer.write_table(table.cast(schema))
+            tally.written += len(rows)
+            rows.clear()
+
+        for record in records:
+            rows.append(msgspec.to_builtins(record))
+            if len(rows) >= batch_rows:
+                flush()
+        flush()
+        writer.close()
+    return tally
+
+
+def _without_nulls(schema: Any) -> Any:
+    """Turn columns that are null in the whole first batch into strings, so that later batches fit."""
+    import pyarrow as pa
+
+    def mend(kind: Any) -> Any:
+        if pa.types.is_null(kind):
+            return pa.string()
+        if pa.types.is_list(kind):
+            return pa.list_(mend(kind.value_type))
+        if pa.types.is_struct(kind):
+            return pa.struct([pa.field(f.name, mend(f.type)) for f in kind])
+        return kind
+
+    return pa.schema([pa.field(f.name, mend(f.type)) for f in schema])
+
+
+Dropper = Callable[[Dropped], None]
+"""Takes what a room leaves out."""
