@@ -51,7 +51,7 @@ def test_files_keep_records_plain_and_compressed(tmp_path: Path, name: str) -> N
     ("options", "answers"), [(("a",), (0,)), (("a", "b"), (2,)), (("a", "b"), (1, 0)), (("a", "b"), (-1,))]
 )
 def test_impossible_questions_are_refused(options: tuple[str, ...], answers: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="options|answers"):
+    with pytest.raises(ValueError, match=r"options|answers"):
         MultipleChoice("x", "en", ORIGIN, "Which?", options, answers)
 
 
