@@ -1,1 +1,48 @@
-"""."""
+"""The room `sources`: published medical data sets, each read by a module of its name.
+
+A new source is a module with `SOURCE = Source(...)` and a line in `NAMES`; it is imported when it is
+first asked for.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
+from bimedix.errors import UsageError, did_you_mean
+from bimedix.sources.base import Source
+
+NAMES: tuple[str, ...] = (
+)  # fmt: skip
+"""All sources: module names in this package, one a line, in alphabetical order."""
+
+
+class _Sources(Mapping[str, Source]):
+    """The registry: looks like a dict, imports a reader when it is asked for."""
+
+    def __getitem__(self, name: str) -> Source:
+        if name not in NAMES:
+            raise KeyError(name)
+        source = import_module(f"{__name__}.{name}").SOURCE
+        assert isinstance(source, Source), name
+        return source
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+SOURCES: Mapping[str, Source] = _Sources()
+
+
+def source(name: str) -> Source:
+    """Return the source of this name.
+
+    Raises:
+        UsageError: it is not registered.
+    """
+    if name not in SOURCES:
+        raise UsageError(
+            f"no source is called '{name}'.{did_you_mean(name, NAMES)}\n  Known: {', '.join(NAMES)}."
+        )
+    return SOURCES[name]
