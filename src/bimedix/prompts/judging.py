@@ -73,7 +73,7 @@ def ask_judge(
     sides = [("source", dict(source_fields)), ("target", dict(target_fields))]
     data = data_block({"nonce": nonce, **dict(sides[::-1] if sample % 2 else sides)})
     system = fill(prompt_text("judging", "judge"), blanks)
-    return Question((Message("system", system), Message("user", data)), id, nonce)
+    return Question((Message("system", system), Message("user", data)), about, nonce)
 
 
 def _nonce(salt: str, id: str, sample: int) -> str:
