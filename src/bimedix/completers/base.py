@@ -26,6 +26,8 @@ class Job(Struct, frozen=True):
     """The translation that is judged or revised."""
     feedback: tuple[str, ...] = ()
     """What was wrong with it."""
+    echo: dict[str, str] = {}
+    """What the JSON answer has to repeat, such as `id` and `nonce` of a judgment."""
 
 
 class Request(Struct, frozen=True):
