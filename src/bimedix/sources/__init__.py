@@ -11,6 +11,22 @@ from bimedix.errors import UsageError, did_you_mean
 from bimedix.sources.base import Source
 
 NAMES: tuple[str, ...] = (
+    "arabicmmlu",
+    "exams_arabic",
+    "frenchmedmcqa",
+    "head_qa",
+    "igakuqa",
+    "medarabiq",
+    "medmcqa",
+    "medqa",
+    "mmedbench",
+    "mmlu_medical",
+    "mmlu_other",
+    "pmc_llama",
+    "pubmedqa",
+    "rumeddanet",
+    "rumedtest",
+    "xmedbench",
 )  # fmt: skip
 """All sources: module names in this package, one a line, in alphabetical order."""
 

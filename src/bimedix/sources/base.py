@@ -7,7 +7,7 @@ the reader with `DataError` and file:line, because such a file would silently ch
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,8 +26,9 @@ from bimedix.records import (
 from bimedix.sources.rows import Row, clean, csv_rows, json_list, json_object
 
 __all__ = [
-    "LETTERS", "ROOM", "Given", "Options", "Row", "Source", "clean", "csv_rows", "drop", "json_list",
-    "json_object", "letters_to_indexes", "multiple_choice", "origin", "source_id", "split_of",
+    "LETTERS", "ROOM", "Given", "Options", "Row", "Source", "clean", "csv_rows", "cut_options", "drop",
+    "json_list", "json_object", "letters_to_indexes", "multiple_choice", "origin", "source_id", "split_of",
+    "word_to_indexes",
 ]  # fmt: skip
 
 ROOM = "sources"
@@ -126,6 +127,48 @@ def _letter_to_index(letter: object, count: int, row: Row, labels: Sequence[str]
     if label not in labels[:count]:
         raise row.error(f"answer '{letter}' is not one of the options {', '.join(labels[:count])}.")
     return labels.index(label)
+
+
+def word_to_indexes(word: str, words: Sequence[str], row: Row) -> tuple[int, ...]:
+    """Return the index of an answer word (yes, да, ...); nothing for an empty word, which is a private key.
+
+    Raises:
+        DataError: the word is not one of `words`.
+    """
+    if not word:
+        return ()
+    if word.lower() not in words:
+        raise row.error(f"answer '{word}' is not one of {', '.join(words)}.")
+    return (words.index(word.lower()),)
+
+
+def cut_options(
+    text: str, labels: Mapping[str, int], *, gaps: bool = False
+) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """Cut a text at option labels (`(A) ..`, `B. ..`, `ج. ..`) that begin its lines.
+
+    Args:
+        labels: each label and its number; two spellings of one label share a number.
+        gaps: take a label that skips numbers (some exams go أ ب ج هـ), and let the first one stand within
+            a line. Without, labels have to follow each other, so that a line such as `E. coli` inside an
+            option stays text.
+
+    Returns:
+        the text before the first label, and (number, option) in order.
+    """
+    names = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
+    starts: list[tuple[int, int, int]] = []
+    if gaps:
+        first = re.search(rf"(?:^|\s)({names})[.)\-]", text)
+        if first and labels[first[1]] == 0:
+            starts.append((0, first.start(), first.end()))
+    for found in re.finditer(rf"(?m)^[ \t]*\(?({names})[.)\-]", text):
+        number, last = labels[found[1]], (starts[-1] if starts else (-1, 0, -1))
+        if found.start() >= last[2] and (number == last[0] + 1 or (gaps and number > last[0])):
+            starts.append((number, found.start(), found.end()))
+    ends = [start for _, start, _ in starts[1:]] + [len(text)]
+    options = tuple((n, clean(text[at:end])) for (n, _, at), end in zip(starts, ends, strict=False))
+    return clean(text[: starts[0][1]] if starts else text), options
 
 
 def multiple_choice(

@@ -47,7 +47,8 @@ class Row:
 
     def error(self, message: str) -> DataError:
         """Return the error that names this row."""
-        return DataError(f"{self.path}:{self.line}: {message}")
+        where = f"{self.path}:{self.line}: " + (f"[{self.key}] " if self.key else "")
+        return DataError(where + message)
 
     def value(self, name: str) -> Any:
         """Return a value as it is; a missing key is an error."""
@@ -62,6 +63,13 @@ class Row:
         if found is not None and not isinstance(found, str):
             raise self.error(f"'{name}' is {type(found).__name__} {found!r:.80}; a text is needed.")
         return clean(found or "")
+
+    def name_of(self, name: str) -> str:
+        """Return a key or number as text: `7` and `"7"` alike; empty when it is missing or null."""
+        found = self.values.get(name)
+        if found is not None and (isinstance(found, bool) or not isinstance(found, str | int)):
+            raise self.error(f"'{name}' is {found!r:.80}; a text or whole number is needed.")
+        return "" if found is None else clean(str(found))
 
     def optional(self, name: str) -> str | None:
         """Return a cleaned text, or None when the key is missing or its text empty."""
@@ -91,14 +99,18 @@ class Row:
 
 
 def json_list(path: Path, encoding: str = "") -> Iterator[Row]:
-    """Yield the rows of a JSON file, whichever form it has: list, JSON Lines, or object keyed by id.
+    """Yield the rows of a file, whichever form it has: list, JSON Lines, object keyed by id, or Parquet.
 
     The form is told by looking, not by the file's name: many JSON Lines files are named .json. JSON Lines
-    are streamed; the other forms are held as text and decoded row by row.
+    and Parquet (whose lines count rows) are streamed; the other forms are held as text and decoded row by
+    row.
 
     Raises:
         DataError: not JSON, or a row is not an object; names file:line.
     """
+    if _head(path).startswith(b"PAR1"):
+        yield from _parquet_rows(path)
+        return
     if (not encoding or encoding.replace("-", "").lower() == "utf8") and _is_json_lines(path):
         for number, values in read_json_lines(path):
             yield Row(path, number, values)
@@ -115,11 +127,30 @@ def json_object(path: Path, encoding: str = "") -> Row:
     return Row(path, 1, values)
 
 
+def _head(path: Path) -> bytes:
+    with open_bytes(path) as file:
+        return file.read(256)
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=2048):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(path, number, values)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}:{number + 1}: not Parquet: {error}.") from error
+
+
 def _is_json_lines(path: Path) -> bool:
     """Tell whether the first line is a whole object, and not the only one keyed by ids."""
-    with open_bytes(path) as file:
-        if not file.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):  # type: ignore[attr-defined]
-            return False
+    if not _head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return False
     lines = read_lines(path)
     _, first = next(lines, (0, b""))
     try:
