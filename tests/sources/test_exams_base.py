@@ -104,7 +104,7 @@ def test_csv_without_header_keeps_its_first_row(tmp_path: Path) -> None:
 def test_csv_in_another_encoding_says_which_to_try(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.csv", "title,ask\n高血压,怎么办\n".encode("gb18030"))
 
-    with pytest.raises(DataError, match=r"(?s)a.csv:2: byte .* gb18030"):
+    with pytest.raises(DataError, match=r"(?s)a.csv:2: byte .*gb18030"):
         list(csv_rows(path, ["title"]))
     assert next(csv_rows(path, ["title"], encoding="gb18030")).text("ask") == "怎么办"
 
