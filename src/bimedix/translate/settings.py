@@ -1,0 +1,61 @@
+"""Settings of the room `translate`."""
+
+from dataclasses import dataclass
+
+from bimedix.errors import RecipeError
+from bimedix.languages import language
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One table `[translate]` of a recipe."""
+
+    target_language: str = "ar"
+    """ISO 639-1. Records that are in it already are left alone."""
+    kinds: tuple[str, ...] = ("multiple_choice", "open_question", "dialogue", "passage")
+    """Kinds of records to translate."""
+    source_languages: tuple[str, ...] = ()
+    """ISO 639-1; empty: all but the target."""
+    judgments: int = 3
+    """Judgments per version; the score is their median. 1 for the translation memory, which answers alike.
+    Source: data.md, section 2.3; GEMBA-MQM v2 takes ten."""
+    threshold: float = 90.0
+    """Score from 0 to 100 that needs no person. The paper names none; `images/data.gif` of its README shows
+    90/100, as decoration. Take it from an alignment study of your own (`bimedix.review`)."""
+    rounds: int = 3
+    """Revisions at most; 0 translates and judges once. Source: data.md, section 2.4."""
+    min_gain: float = 2.0
+    """Points that a revision has to gain for the loop to go on. Source: data.md, section 2.4."""
+    judge_disagreement: float = 20.0
+    """Range of the judgments, in points, above which a person decides. Source: data.md, section 2.3."""
+    audit_share: float = 0.05
+    """Share of the accepted translations that is read all the same, drawn uniformly by (seed, id)."""
+    checks: tuple[str, ...] = ()
+    """Integrity checks to run, by name; empty: all."""
+    glossary: str = ""
+    """CSV with a column per language code; terms found in a record go into its prompt."""
+    memory: str = ""
+    """Approved pairs (TMX, CSV or JSON Lines); the nearest ones go into the prompt."""
+    memory_segments: int = 3
+    """Segments of the memory shown at most, per request."""
+    part_characters: int = 8_000
+    """Records longer than this are cut at sentence ends. About 2,000 tokens of English."""
+    reply_tokens: int = 1_024
+    """Room for the reply beside the text's own length; raise it for models that think aloud."""
+    temperature: float = 0.0
+    """Of translations and revisions; 0 takes the likeliest word."""
+    judge_temperature: float = 0.0
+    """Of judgments; with 0 they still differ by nonce and order."""
+
+    def __post_init__(self) -> None:
+        language(self.target_language)
+        _require(0 <= self.threshold <= 100, f"threshold = {self.threshold}; a score is 0 to 100.")
+        _require(0 <= self.audit_share <= 1, f"audit_share = {self.audit_share}; a share is 0 to 1.")
+        _require(self.judgments >= 1, f"judgments = {self.judgments}; at least 1 is needed.")
+        _require(self.rounds >= 0, f"rounds = {self.rounds}; 0 or more.")
+        _require(self.part_characters >= 500, f"part_characters = {self.part_characters}; at least 500.")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise RecipeError(f"[translate] {message}")
