@@ -168,15 +168,14 @@ def test_an_unreadable_reply_is_asked_again_as_another_sample_and_then_dropped(d
     assert [request.sample for request in requests] == [0, 1, 2]
 
 
-def test_a_cut_reply_gets_twice_the_room_once(drive: Drive) -> None:
+@pytest.mark.parametrize("reply", [Reply('{"fields":', finish="length"), Reply("  ")])
+def test_a_cut_or_empty_reply_is_not_asked_again_here(drive: Drive, reply: Reply) -> None:
+    """The completers have asked for it again already; a third layer of tries would only cost."""
     talk = translate_item(ITEM, SETTINGS, Tools(no_finding), seed=17)
-    outcome, requests = drive(talk, lambda request: Reply('{"fields":', finish="length"))
+    outcome, requests = drive(talk, lambda request: reply)
 
-    assert outcome.refusal == CUT
-    assert [r.max_new_tokens for r in requests] == [
-        requests[0].max_new_tokens,
-        2 * requests[0].max_new_tokens,
-    ]
+    assert outcome.refusal in (CUT, "empty reply")
+    assert len(requests) == 1
 
 
 def test_a_refusal_is_final(drive: Drive) -> None:

@@ -1,15 +1,14 @@
 """Asking within a talk: side by side, again when a reply cannot be read, never again when it was refused.
 
-Rules of data.md, section 1.4: an unreadable or empty reply is asked again with the next `sample`, a cut one
-once with twice the room, a refusal is final. Every reply is counted, also those that could not be read.
+Rules of data.md, section 1.4: an unreadable reply is asked again with the next `sample`; a refusal, a reply
+that stays cut or empty (the completers' desk has asked again by then) is final. Every reply is counted, also
+those that could not be read.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
-
-from msgspec import structs
 
 from bimedix.completers.base import Reply, Request, Talk
 from bimedix.prompts.replies import ReplyError
@@ -72,11 +71,11 @@ class _Open(Generic[T]):
     """A question that has no answer yet."""
 
     make: Callable[[int], Ask[T]]
+    """Builds the request for try 0, 1, ..."""
     tries: int
     ask: Ask[T]
     tried: int = 1
     keys: tuple[str, ...] = ()
-    widened: bool = False
 
 
 def ask_all(
@@ -127,16 +126,7 @@ def _read(ask: Ask[T], reply: Reply) -> T:
 
 
 def _ask_again(question: _Open[T], reply: Reply) -> bool:
-    if reply.finish in ("refusal", "error"):
-        return False
-    if reply.finish == "length":
-        if question.widened:
-            return False
-        request = question.ask.request
-        wider = structs.replace(request, max_new_tokens=2 * request.max_new_tokens)
-        question.ask, question.widened = question.ask._replace(request=wider), True
-        return True
-    if question.tried >= question.tries:
+    if reply.finish != "stop" or not reply.text.strip() or question.tried >= question.tries:
         return False
     question.ask, question.tried = question.make(question.tried), question.tried + 1
     return True
