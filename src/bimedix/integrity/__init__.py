@@ -1,1 +1,8 @@
-"""."""
+"""Integrity checks: what a translation of a medical text must not change, found without a model.
+
+`check_pair` compares an item and its translation, `check_texts` two texts; `CHECKS` is what they run.
+"""
+
+from bimedix.integrity.checks import CHECKS, Check, check_pair, check_texts
+
+__all__ = ["CHECKS", "Check", "check_pair", "check_texts"]

@@ -1,0 +1,78 @@
+"""The register of checks, and the two functions that run it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bimedix.integrity import options, polarity, quantities, surface
+from bimedix.integrity.pair import Findings, Pair, Severity, Side
+from bimedix.records import Finding, Item, MultipleChoice, item_fields
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of the register."""
+
+    name: str
+    """Goes into `Finding.check`; one function may report under several names."""
+    run: Callable[[Pair], Findings]
+    severity: Severity
+    """The gravest it gives."""
+    about: str
+    """One line for `bimedix ls checks`."""
+
+
+CHECKS: dict[str, Check] = {
+    check.name: check
+    for check in (
+        Check("number", quantities.check_numbers, "error", "every number is there, with the same value"),
+        Check("negation", polarity.check_negation, "error", "negation and EXCEPT neither dropped nor added"),
+        Check("catch-all", options.check_catch_all, "error", "all / none of the above kept apart"),
+        Check("letter", options.check_letters, "error", "references to options name the same options"),
+        Check("echo", surface.check_echo, "error", "the translation does not repeat the source"),
+        Check("residue", surface.check_residue, "error", "no words of the source are left untranslated"),
+        Check(
+            "stripped", surface.check_stripped, "error", "Latin names, genes and units have not fallen out"
+        ),
+        Check("cut", surface.check_cut, "error", "the translation goes to the end"),
+        Check("chatter", surface.check_chatter, "error", "no fences and no words around the translation"),
+        Check("characters", surface.check_characters, "error", "no broken characters, no bidi overrides"),
+    )
+}
+"""Text checks by name, in the order they run."""
+
+
+def check_texts(
+    source: str, target: str, source_language: str, target_language: str, field: str = ""
+) -> tuple[Finding, ...]:
+    """Compare a text and its translation; spans are code points of the texts as given.
+
+    An empty translation gives one finding; an empty source is checked for broken characters only.
+    """
+    pair = Pair(Side(source, source_language), Side(target, target_language), field)
+    if not target.strip():
+        return (pair.finding("cut", "error", "the translation is empty"),) if source.strip() else ()
+    return tuple(finding for check in CHECKS.values() for finding in check.run(pair))
+
+
+def check_pair(source: Item, target: Item) -> tuple[Finding, ...]:
+    """Compare an item and its translation, field by field, and the options and key of a question.
+
+    A field that one side lacks is an error of its own.
+    """
+    found: list[Finding] = []
+    if type(source) is not type(target):
+        return (Finding("structure", "error", f"{type(source).__name__} became {type(target).__name__}"),)
+    if isinstance(source, MultipleChoice) and isinstance(target, MultipleChoice):
+        found += options.check_options(source, target)
+    mine, theirs = item_fields(source), item_fields(target)
+    for field, text in mine.items():
+        if field in theirs:
+            found += check_texts(text, theirs[field], source.language, target.language, field)
+        elif not field.startswith("options."):
+            found.append(Finding("structure", "error", "the field is missing from the translation", field))
+    found += [
+        Finding("structure", "error", "the field is not in the source", field)
+        for field in theirs
+        if field not in mine and not field.startswith("options.")
+    ]
+    return tuple(found)

@@ -1,0 +1,158 @@
+"""The words in which languages express numbers, frequency, negation, side, ...: data, read once per language.
+
+Each language has a table in `data/<code>.toml`. A form may end in `*` (the word may go on), begin with `*`
+(it may begin earlier) or with `=` (only the conjunctions of the language may stand before it).
+"""
+
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from ahocorasick_rs import AhoCorasick, MatchKind
+
+from bimedix.integrity.folding import Folded, fold
+from bimedix.languages import language
+
+
+class Cue(NamedTuple):
+    """A word or phrase that a check looks for, found in a folded text."""
+
+    concept: str
+    """Section and name in the table: `numbers.words`, `polarity.negation`, `sides.left`, ..."""
+    value: str
+    """The key within a concept that has keys (`numbers.words`: "3"), else empty."""
+    start: int
+    end: int
+
+
+class _Form(NamedTuple):
+    text: str
+    concept: str
+    value: str
+    open_left: bool
+    open_right: bool
+    bare: bool
+
+
+class _Affixes(NamedTuple):
+    proclitics: frozenset[str]
+    conjunctions: frozenset[str]
+
+
+_NO_AFFIXES = _Affixes(frozenset(), frozenset())
+_AFFIXES = {
+    "ARABIC": _Affixes(
+        frozenset(
+            "و ف ب ل ك س ال وال فال بال كال لل ولل فلل وب ول فب فل وبال فبال أ وس فس وك ول".replace(
+                "أ", "ا"
+            ).split()
+        ),
+        frozenset(("و", "ف")),
+    )
+}
+
+
+@cache
+def table(code: str) -> dict[str, Any]:
+    """Return the table of a language as its file has it; empty when the language has none."""
+    file = files("bimedix.integrity").joinpath("data", f"{language(code).code}.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def plain_forms(code: str, section: str, name: str) -> tuple[str, ...]:
+    """Return the folded forms of a list such as `surface.openers`."""
+    return tuple(fold(form).lower for form in table(code).get(section, {}).get(name, ()))
+
+
+def _forms(code: str) -> Iterator[_Form]:
+    for section, names in table(code).items():
+        for name, entry in names.items():
+            concept = f"{section}.{name}"
+            groups = entry.items() if isinstance(entry, dict) else [("", entry)]
+            for value, written in groups:
+                for form in written if isinstance(written, list) else [written]:
+                    core = form.removeprefix("=").strip("*")
+                    yield _Form(
+                        fold(core).lower,
+                        concept,
+                        value,
+                        form.startswith("*"),
+                        form.endswith("*"),
+                        form.startswith("="),
+                    )
+
+
+class Lexicon:
+    """All forms of one language in one automaton."""
+
+    def __init__(self, code: str) -> None:
+        row = language(code)
+        self.code = row.code
+        self.spaced = row.spaced
+        self._affixes = _AFFIXES.get(row.script, _NO_AFFIXES)
+        self._by_text: dict[str, list[_Form]] = {}
+        for form in _forms(row.code):
+            if form.concept.split(".")[1] not in {
+                "duals",
+                "join",
+                "range",
+                "joins",
+                "openers",
+                "dangling",
+                "per",
+                "both",
+                "only",
+            }:
+                self._by_text.setdefault(form.text, []).append(form)
+        self._texts = list(self._by_text)
+        self._automaton = AhoCorasick(self._texts, matchkind=MatchKind.Standard) if self._texts else None
+
+    def cues(self, text: Folded) -> dict[str, list[Cue]]:
+        """Find every form in the text, by concept, left to right, the longest where two overlap."""
+        found: dict[str, list[Cue]] = {}
+        if self._automaton is None:
+            return found
+        lower = text.lower
+        for index, start, end in self._automaton.find_matches_as_indexes(lower, overlapping=True):
+            for form in self._by_text[self._texts[index]]:
+                if self._stands_alone(lower, start, end, form):
+                    found.setdefault(form.concept, []).append(Cue(form.concept, form.value, start, end))
+        return {concept: _longest(cues) for concept, cues in found.items()}
+
+    def _stands_alone(self, lower: str, start: int, end: int, form: _Form) -> bool:
+        if end < len(lower) and not form.open_right and self._joined(lower[end - 1], lower[end]):
+            return False
+        if start == 0 or form.open_left or not self._joined(lower[start - 1], lower[start]):
+            return True
+        allowed = self._affixes.conjunctions if form.bare else self._affixes.proclitics
+        if not allowed:
+            return False
+        begin = start
+        while begin and start - begin < 4 and lower[begin - 1].isalpha():
+            begin -= 1
+        return lower[begin:start] in allowed
+
+    def _joined(self, left: str, right: str) -> bool:
+        """Tell whether two neighbouring characters belong to one word."""
+        if not (left.isalnum() and right.isalnum()):
+            return False
+        return self.spaced or (left < "\u0250" and right < "\u0250" and left.isalpha() == right.isalpha())
+
+
+def _longest(cues: list[Cue]) -> list[Cue]:
+    """Keep, of cues that overlap, the one that starts first and is longest."""
+    if len(cues) == 1:
+        return cues
+    kept: list[Cue] = []
+    for cue in sorted(cues, key=lambda cue: (cue.start, -cue.end)):
+        if not kept or cue.start >= kept[-1].end:
+            kept.append(cue)
+    return kept
+
+
+@cache
+def lexicon(code: str) -> Lexicon:
+    """Return the lexicon of a language (`es-LA` gives `es`)."""
+    return Lexicon(code)

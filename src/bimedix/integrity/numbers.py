@@ -1,0 +1,361 @@
+"""Read numbers exactly: digits of every script, words, duals and ordinals, with their units and spans.
+
+Numbers are compared by value, so 1.5, ١٫٥ and 1,5 (in a language that writes so) are the same number; a
+group sign that could be a decimal sign keeps both readings. Identifiers (B12, CD4, COVID-19) are no numbers.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Literal, NamedTuple
+
+from bimedix.integrity.folding import Folded
+from bimedix.integrity.lexicon import Cue, lexicon, table
+from bimedix.integrity.units import unit_reader
+from bimedix.languages import language
+
+Form = Literal["digits", "word", "ordinal", "loose"]
+"""How it is written. `loose` may be a number (a month's name, one, both) and only ever excuses another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number of a text."""
+
+    values: tuple[Fraction, ...]
+    """Its readings; one, unless the writing is ambiguous."""
+    unit: tuple[str, ...]
+    """Names of `data/units.toml`, numerator first; empty when no unit follows."""
+    form: Form
+    start: int
+    end: int
+    """Span of the digits or words in the folded text."""
+    unit_end: int
+    """End with the unit; equal to `end` without one."""
+
+    @property
+    def value(self) -> Fraction:
+        """The most likely reading."""
+        return self.values[0]
+
+
+class Identifier(NamedTuple):
+    """A name with digits in it: B12, CD4, COVID-19, 5-HT."""
+
+    text: str
+    """Folded, lower case, without hyphens."""
+    digits: tuple[str, ...]
+    start: int
+    end: int
+
+
+_LETTER = "A-Za-z\u0370-\u03ff\u0400-\u04ff\u0621-\u064a"
+_IDENTIFIER = re.compile(
+    rf"(?<![{_LETTER}\d])(?:[{_LETTER}\d]*[{_LETTER}]-?\d[{_LETTER}\d]*(?:-[{_LETTER}\d]+)*"
+    rf"|\d+-[{_LETTER}]*[A-Z][A-Za-z]*(?:-\d+)?|\d+[A-Z](?![{_LETTER}]))"
+)
+_DIGITS_FIRST = re.compile(rf"(\d[\d.,٫]*)-?([{_LETTER}]+)")
+_ARABIC_CLITIC = re.compile(r"(?:[وفبلك]|ال|وال|بال|لل|فال|كال)-?(?=\d)")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_NUMBER = re.compile(
+    r"(?<![\d])(?:\d{1,3}(?:\u00a0\d{3})+(?!\d)|\d+(?:[.,٫٬]\d+)*|(?<![\w.])[.٫]\d+)"
+    r"(?:(?P<power>[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|\^(?P<caret>-?\d+)|<sup>(?P<sup>-?\d+)</sup>)?"
+)
+_SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]|[.,]\d)")
+_VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅛": "1/8"}
+_FRACTION = re.compile(r"(?<![\d/.,])([123])/([2345])(?![\d/.,])")
+_ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12}
+_ROMANS = re.compile(r"(?<!\w)(?:VIII|VII|VI|IV|IX|III|II|XII|XI)(?!\w)")
+_AFTERNOON = re.compile(r"[ \u00a0]?(?:p\.?m\b\.?|مساء|م(?!\w)|ظهرا|بعد الظهر|عصرا)")
+_DECADE = re.compile(r"'?s(?!\w)")
+_ORDINAL_END = re.compile(r"(?:st|nd|rd|th|er|e|eme|ere|-?[йяеог]{1,3}|[ªº°a](?!\w))(?![^\W\d_])")
+_CJK_RUN = re.compile(r"[〇零一二三四五六七八九十百千两]+")
+_CJK_DIGIT = {char: index for index, char in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2}
+_CJK_SCALE = {"十": 10, "百": 100, "千": 1000}
+
+
+def readings(written: str, code: str) -> tuple[Fraction, ...]:
+    """Return every value that digits with separators can mean in a language, the likely one first.
+
+    `1,234` is a thousand and more or a decimal; in English a point is always decimal. `٫` and `٬` are never
+    ambiguous.
+    """
+    written = written.replace("\u00a0", "").replace(" ", "").replace("٬", "")
+    if "٫" in written:
+        return (Fraction(written.replace(",", "").replace(".", "").replace("٫", ".")),)
+    signs = [char for char in written if char in ".,"]
+    if not signs:
+        return (Fraction(int(written)),)
+    whole = Fraction(int(written.replace(".", "").replace(",", "")))
+    if len(signs) > 1:
+        if len(set(signs)) == 1:
+            return (whole,)
+        last = max(written.rfind("."), written.rfind(","))
+        head = written[:last].replace(".", "").replace(",", "")
+        return (Fraction(f"{head}.{written[last + 1 :]}"),)
+    head, sign, tail = written.partition(signs[0])
+    decimal = Fraction(f"{head or '0'}.{tail}")
+    comma_is_decimal = code in _COMMA_DECIMAL
+    if len(tail) != 3 or not 1 <= len(head) <= 3 or head.startswith("0"):
+        return (decimal,)
+    if sign == ".":
+        return (whole, decimal) if comma_is_decimal else (decimal,)
+    if comma_is_decimal:
+        return (decimal, whole)
+    return (whole,) if tail.endswith("0") else (whole, decimal)
+
+
+_COMMA_DECIMAL = frozenset({"ar", "es", "fr", "ru"})
+
+
+class NumberReader:
+    """Reads the numbers and identifiers of texts in one language."""
+
+    def __init__(self, code: str) -> None:
+        row = language(code)
+        self.code, self.spaced = row.code, row.spaced
+        self.units = unit_reader(code)
+        self.lexicon = lexicon(code)
+        own = table(row.code).get("numbers", {})
+        self.joins = frozenset(own.get("join", ()))
+        self.ranges = frozenset(own.get("range", ("-",)))
+        self.percent_before = tuple(own.get("percent_before", ()))
+
+    def read(
+        self, text: Folded, cues: dict[str, list[Cue]]
+    ) -> tuple[tuple[Number, ...], tuple[Identifier, ...]]:
+        """Return the numbers in reading order, and the identifiers."""
+        identifiers = self._identifiers(text) if _ANY_DIGIT.search(text.cased) else ()
+        numbers = self._digits(text, cues, identifiers)
+        taken = [(number.start, number.end) for number in numbers]
+        numbers += [n for n in self._words(text, cues) if not _overlaps(n.start, n.end, taken)]
+        numbers += self._loose(text, cues)
+        numbers.sort(key=lambda number: (number.start, number.form == "loose"))
+        return tuple(self._spread(text.lower, numbers)), identifiers
+
+    def _identifiers(self, text: Folded) -> tuple[Identifier, ...]:
+        found = []
+        for match in _IDENTIFIER.finditer(text.cased):
+            start, token = match.start(), match.group()
+            clitic = _ARABIC_CLITIC.match(token)
+            if clitic and not re.search(r"[A-Za-z]", token):
+                continue
+            first = _DIGITS_FIRST.match(token)
+            if first and self._is_plain(first.group(2)):
+                continue
+            digits = tuple(re.findall(r"\d+", token))
+            found.append(Identifier(token.replace("-", "").lower(), digits, start, match.end()))
+        return tuple(found)
+
+    def _is_plain(self, letters: str) -> bool:
+        """Tell whether letters after digits are a unit, an ordinal ending or a word: 5mg, 2nd, 14-day."""
+        lower = letters.lower()
+        if self.units.lookup(lower) or lower in {
+            "s",
+            "st",
+            "nd",
+            "rd",
+            "th",
+            "am",
+            "pm",
+            "x",
+            "e",
+            "er",
+            "eme",
+        }:
+            return True
+        return lower == letters and len(letters) > 1
+
+    def _digits(
+        self, text: Folded, cues: dict[str, list[Cue]], names: tuple[Identifier, ...]
+    ) -> list[Number]:
+        lower = text.lower
+        scales = {cue.start: cue for cue in cues.get("numbers.scales", ())}
+        taken = [(name.start, name.end) for name in names]
+        found: list[Number] = []
+        for start, end, values, form in self._raw(lower):
+            if _overlaps(start, end, taken):
+                continue
+            form_here: Form = form
+            scale = scales.get(end) or scales.get(end + 1)
+            if scale and (scale.start == end or lower[end] in " \u00a0-"):
+                values = tuple(value * Fraction(scale.value) for value in values)
+                end = scale.end
+            elif _DECADE.match(lower, end):
+                values = (*values, values[0] % 100)
+            elif _ORDINAL_END.match(lower, end) and not self.units.read(lower, end)[0]:
+                form_here = "ordinal"
+            unit, _, unit_end = self.units.read(lower, end)
+            if not unit and any(lower.endswith(sign, 0, start) for sign in self.percent_before):
+                unit = ("percent",)
+            if not unit and _AFTERNOON.match(lower, end) and values[0] < 12:
+                values = (*values, values[0] + 12)
+            found.append(Number(values, unit, form_here, start, end, unit_end))
+        return found
+
+    def _raw(self, lower: str) -> list[tuple[int, int, tuple[Fraction, ...], Form]]:
+        found: list[tuple[int, int, tuple[Fraction, ...], Form]] = []
+        taken: list[tuple[int, int]] = []
+        for match in _FRACTION.finditer(lower):
+            if int(match.group(1)) < int(match.group(2)):
+                value = Fraction(int(match.group(1)), int(match.group(2)))
+                found.append((match.start(), match.end(), (value,), "digits"))
+                taken.append(match.span())
+        if self.code in _SPACE_GROUPS:
+            for match in _SPACED_GROUPS.finditer(lower):
+                found.append(
+                    (match.start(), match.end(), (Fraction(match.group().replace(" ", "")),), "digits")
+                )
+                taken.append(match.span())
+        for match in _NUMBER.finditer(lower):
+            if taken and _overlaps(match.start(), match.end(), taken):
+                continue
+            power = match.group("power") or match.group("caret") or match.group("sup")
+            body = match.group()
+            if power is not None:
+                body = re.split(r"[⁻⁰¹²³⁴⁵⁶⁷⁸⁹^<]", body)[0]
+            for start, written in self._split(body, match.start()):
+                end = start + len(written)
+                values = readings(written, self.code)
+                if power is not None and end == match.start() + len(body):
+                    values = (values[0] ** _exponent(power),)
+                    end = match.end()
+                found.append((start, end, values, "digits"))
+        for index, char in enumerate(lower):
+            if char in _VULGAR:
+                found.append((index, index + 1, (Fraction(_VULGAR[char]),), "digits"))
+        return found
+
+    def _split(self, written: str, start: int) -> list[tuple[int, str]]:
+        """Split digits that no number is written like: lists (10,11,12) and section numbers (1.2.3)."""
+        signs = [char for char in written if char in ".,"]
+        listed = len(signs) > 1 and not re.fullmatch(
+            r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?", written
+        )
+        english_list = (
+            signs == [","] and self.code not in _COMMA_DECIMAL and not re.search(r",\d{3}$", written)
+        )
+        if (not listed and not english_list) or "٫" in written:
+            return [(start, written)]
+        return [(start + found.start(), found.group()) for found in re.finditer(r"\d+", written)]
+
+    def _words(self, text: Folded, cues: dict[str, list[Cue]]) -> list[Number]:
+        if not self.spaced:
+            return self._cjk(text.lower)
+        parts = sorted(
+            (*cues.get("numbers.words", ()), *cues.get("numbers.scales", ())), key=lambda cue: cue.start
+        )
+        found: list[Number] = []
+        group: list[Cue] = []
+        for cue in parts:
+            if group and not self._joins(group[-1], cue, text.lower[group[-1].end : cue.start]):
+                found.append(self._compose(text.lower, group))
+                group = []
+            group.append(cue)
+        if group:
+            found.append(self._compose(text.lower, group))
+        return found
+
+    def _joins(self, left: Cue, right: Cue, gap: str) -> bool:
+        """Tell whether two words make one number: twenty + five, خمسة + وعشرون, two + hundred."""
+        words = gap.replace("-", " ").split()
+        if len(gap) > 5 or gap == "" or not all(word in self.joins for word in words):
+            return False
+        if right.concept == "numbers.scales":
+            return not words
+        if left.concept == "numbers.scales":
+            return True
+        a, b = int(left.value), int(right.value)
+        tens_first = a >= 20 and a % 10 == 0 and a < 100 and b < 10
+        units_first = b >= 20 and b % 10 == 0 and b < 100 and a < 10 and bool(words)
+        return tens_first or units_first or (a >= 100 > b)
+
+    def _compose(self, lower: str, group: list[Cue]) -> Number:
+        total = current = Fraction(0)
+        for cue in group:
+            value = Fraction(cue.value)
+            if cue.concept == "numbers.scales":
+                current = (current or Fraction(1)) * value
+                if value > 100:
+                    total, current = total + current, Fraction(0)
+            else:
+                current += value
+        end = group[-1].end
+        unit, _, unit_end = self.units.read(lower, end)
+        value = total + current
+        alone = len(group) == 1
+        form: Form = "loose" if alone and (value <= 2 or group[0].concept == "numbers.scales") else "word"
+        return Number((value,), unit, form, group[0].start, end, unit_end)
+
+    def _cjk(self, lower: str) -> list[Number]:
+        found: list[Number] = []
+        for match in _CJK_RUN.finditer(lower):
+            value = _cjk_value(match.group())
+            if value is None:
+                continue
+            unit, _, unit_end = self.units.read(lower, match.end())
+            if not unit and any(lower.endswith(sign, 0, match.start()) for sign in self.percent_before):
+                unit = ("percent",)
+            form: Form = "word" if unit and value > 1 else "loose"
+            found.append(Number((Fraction(value),), unit, form, match.start(), match.end(), unit_end))
+        return found
+
+    def _loose(self, text: Folded, cues: dict[str, list[Cue]]) -> list[Number]:
+        found = []
+        for concept in ("numbers.ordinals", "numbers.months", "numbers.fractions", "frequency.times"):
+            for cue in cues.get(concept, ()):
+                form: Form = "ordinal" if concept == "numbers.ordinals" else "loose"
+                found.append(Number((Fraction(cue.value),), (), form, cue.start, cue.end, cue.end))
+        for cue in cues.get("numbers.duals_of_units", ()):
+            found.append(Number((Fraction(2),), (cue.value,), "word", cue.start, cue.end, cue.end))
+        for match in _ROMANS.finditer(text.cased):
+            found.append(
+                Number(
+                    (Fraction(_ROMAN[match.group()]),), (), "loose", match.start(), match.end(), match.end()
+                )
+            )
+        return found
+
+    def _spread(self, lower: str, numbers: list[Number]) -> list[Number]:
+        """Give the first number of a range the unit of the second: 5 to 10 mg."""
+        out = list(numbers)
+        for index in range(len(out) - 1, 0, -1):
+            left, right = out[index - 1], out[index]
+            if left.unit or not right.unit or left.end > right.start or "loose" in (left.form, right.form):
+                continue
+            if lower[left.end : right.start].strip(" \u00a0") in self.ranges:
+                out[index - 1] = Number(left.values, right.unit, left.form, left.start, left.end, left.end)
+        return out
+
+
+_SPACE_GROUPS = frozenset({"es", "fr", "ru"})
+_ANY_DIGIT = re.compile(r"\d")
+
+
+def _exponent(power: str) -> int:
+    return max(-30, min(30, int(power.translate(_SUPERSCRIPTS))))
+
+
+def _cjk_value(run: str) -> int | None:
+    """Return the value of Chinese numerals up to 9,999; None for a run that is no number."""
+    if not any(char in _CJK_SCALE for char in run):
+        return int("".join(str(_CJK_DIGIT[char]) for char in run)) if len(run) <= 4 else None
+    total, digit = 0, None
+    for char in run:
+        if char in _CJK_SCALE:
+            total += (1 if digit is None else digit) * _CJK_SCALE[char]
+            digit = None
+        else:
+            digit = _CJK_DIGIT[char]
+    return total + (digit or 0)
+
+
+def _overlaps(start: int, end: int, spans: list[tuple[int, int]]) -> bool:
+    return any(start < stop and begin < end for begin, stop in spans)
+
+
+@cache
+def number_reader(code: str) -> NumberReader:
+    """Return the reader of a language (`es-LA` gives `es`)."""
+    return NumberReader(code)

@@ -1,0 +1,204 @@
+"""Answer options: count, order, key, collapsed or empty options, all / none of the above, letters in text."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from bimedix.integrity.folding import fold
+from bimedix.integrity.lexicon import plain_forms
+from bimedix.integrity.pair import Findings, Pair, Side
+from bimedix.languages import LANGUAGES, language
+from bimedix.records import Finding, MultipleChoice
+from bimedix.text import normalise
+
+_CATCH_ALL = ("options.all_of_above", "options.none_of_above")
+
+
+def check_options(source: MultipleChoice, target: MultipleChoice) -> Iterator[Finding]:
+    """Yield what changed in the options and the key of a question.
+
+    Options are paired by index; texts that are equal in the source already are reported at the source.
+    """
+    if len(source.options) != len(target.options):
+        yield Finding(
+            "option",
+            "error",
+            f"{len(source.options)} options in the source, {len(target.options)} in the translation",
+            "options",
+        )
+    if source.answers != target.answers:
+        yield Finding(
+            "key",
+            "error",
+            f"the answer key is {_key(source)} in the source and {_key(target)} in the translation",
+            "answers",
+        )
+    yield from _empty(source, target)
+    yield from _equal(source.options, target.options)
+
+
+def _key(question: MultipleChoice) -> str:
+    letters = language(question.language).option_letters
+    return ", ".join(letters[index] for index in question.answers) or "empty"
+
+
+def _empty(source: MultipleChoice, target: MultipleChoice) -> Iterator[Finding]:
+    for index, (mine, theirs) in enumerate(zip(source.options, target.options, strict=False)):
+        if mine.strip() and not theirs.strip():
+            yield Finding("option", "error", "the translated option is empty", f"options.{index}")
+
+
+def _equal(source: Sequence[str], target: Sequence[str]) -> Iterator[Finding]:
+    """Yield options that became one text, and those that were one before."""
+    mine, theirs = [normalise(text) for text in source], [normalise(text) for text in target]
+    for later in range(len(theirs)):
+        for earlier in range(later):
+            if (
+                mine[earlier : earlier + 1] == mine[later : later + 1]
+                and mine[later : later + 1]
+                and mine[later]
+            ):
+                yield Finding(
+                    "option",
+                    "hint",
+                    f"options {earlier + 1} and {later + 1} are equal in the source already",
+                    f"options.{later}",
+                )
+            elif later < len(mine) and theirs[later] and theirs[earlier] == theirs[later]:
+                yield Finding(
+                    "option",
+                    "error",
+                    f"options {earlier + 1} and {later + 1} differ in the source and are equal here",
+                    f"options.{later}",
+                    (),
+                    ((0, len(target[later])),),
+                )
+
+
+def check_catch_all(pair: Pair) -> Findings:
+    """Yield an `all of the above` or `none of the above` that is gone, or has become the other."""
+    if not pair.field.startswith("options."):
+        return
+    mine, theirs = (_catch_all(side) for side in (pair.source, pair.target))
+    if mine == theirs or mine is None:
+        return
+    what = mine.partition(".")[2].replace("_", " ").replace("of above", "of the above")
+    became = f" and became '{theirs.partition('.')[2].replace('_', ' ')}'" if theirs else ""
+    yield pair.finding(
+        "option",
+        "error" if theirs else "warning",
+        f"'{what}' is not kept{became}",
+        [(0, len(pair.source.folded.lower))],
+        [(0, len(pair.target.folded.lower))],
+    )
+
+
+def _catch_all(side: Side) -> str | None:
+    """Return which of the two an option is; `none` wins, because its words contain those of `all`."""
+    whole = len(side.folded.lower.strip(" .")) or 1
+    for concept in reversed(_CATCH_ALL):
+        if any(cue.end - cue.start >= 0.6 * whole for cue in side.found(concept)):
+            return concept
+    return None
+
+
+def check_letters(pair: Pair) -> Findings:
+    """Yield references to options (Ans. B, both A and C, الإجابة ب) that name other options.
+
+    Letters are compared by index: A to E are أ ب ج د هـ, the abjad order; Latin letters may stay.
+    """
+    mine = letter_references(pair.source)
+    theirs = letter_references(pair.target)
+    if not mine or mine == theirs:
+        return
+    named, seen = (_named(side, spans) for side, spans in ((pair.source, mine), (pair.target, theirs)))
+    text = f"the reference to option {named} is missing"
+    if theirs:
+        text = f"the source refers to option {named}, the translation to {seen}"
+    yield pair.finding(
+        "letter",
+        "error" if theirs else "warning",
+        text,
+        _all_spans(mine),
+        _all_spans(theirs),
+    )
+
+
+def _named(side: Side, references: dict[int, list[tuple[int, int]]]) -> str:
+    return ", ".join(side.folded.cased[start:end] for start, end in _all_spans(references))
+
+
+def _all_spans(references: dict[int, list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    return sorted(span for spans in references.values() for span in spans)
+
+
+class References(dict[int, list[tuple[int, int]]]):
+    """Spans by option index; two are equal when they name the same options."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and self.keys() == other.keys()
+
+    __hash__ = None
+
+
+def letter_references(side: Side) -> References:
+    """Return the options that a text names by letter, by index from 0, with the spans of the letters."""
+    found = References()
+    cased = side.folded.cased
+    reference = _reference(side.code)
+    matches = [*reference.labelled.finditer(cased), *reference.whole.finditer(cased)]
+    for match in matches:
+        for one in reference.letter.finditer(cased, match.start("letters"), match.end("letters")):
+            spans = found.setdefault(reference.indexes[one.group().upper()], [])
+            if one.span() not in spans:
+                spans.append(one.span())
+    return found
+
+
+class _Reference(NamedTuple):
+    labelled: re.Pattern[str]
+    """`Ans. B`, `options (a) and (c)`, `الإجابة ب`."""
+    whole: re.Pattern[str]
+    """A text that is nothing but letters: `Both A and C`."""
+    letter: re.Pattern[str]
+    indexes: dict[str, int]
+
+
+_ALPHABET_ORDER = {"ت": 90, "ث": 91}
+"""Letters of the order أ ب ت ث, which no abjad list has: seen where ج and د should be."""
+_NAMES = {"الف": 0, "باء": 1, "جيم": 2, "دال": 3, "هاء": 4, "ه": 4, "ا": 0}
+
+
+@cache
+def _reference(code: str) -> _Reference:
+    row = language(code)
+    indexes = {letter: index for index, letter in enumerate(LANGUAGES["en"].option_letters)}
+    if row.script == "ARABIC":
+        indexes |= {fold(letter).cased: index for index, letter in enumerate(row.option_letters[:5])}
+        indexes |= _NAMES | _ALPHABET_ORDER
+    elif row.script == "CYRILLIC":
+        indexes |= {"А": 0, "В": 1, "С": 2, "Е": 4}
+    one = f"(?:{'|'.join(map(re.escape, sorted(indexes, key=len, reverse=True)))})"
+    word = r"[^\W\d_]" if row.spaced else "[A-Za-z]"
+    after = rf"(?!{word}|['-]\w)"
+    item = rf"(?:(?<!{word}){one}{after}|(?i:['\"(]{one}['\")]))"
+    joins = "|".join(map(re.escape, plain_forms(code, "options", "joins"))) or "and|,"
+    labels = "|".join(map(re.escape, plain_forms(code, "options", "labels"))) or "answer"
+    both = "|".join(map(re.escape, plain_forms(code, "options", "both"))) or "both"
+    only = "|".join(map(re.escape, plain_forms(code, "options", "only"))) or "only"
+    article = r"(?:وال|بال|لل|ال|و|ب|ل|ف)?" if row.script == "ARABIC" else ""
+    wide = rf"[ \u00a0]*(?:{joins})[ \u00a0]*(?:{joins})?[ \u00a0]*"
+    rest = rf"(?:{wide}(?:{item}|{one}{after}))"
+    before = rf"(?<!{word})" if row.spaced else ""
+    copula = r"(?:[ \u00a0]+(?:is|are|هي|هو|es|est))?"
+    labelled = (
+        rf"{before}{article}(?i:{labels}){copula}[ \u00a0]*[:.-]?{copula}[ \u00a0]*(?P<letters>{item}{rest}*)"
+    )
+    whole = rf"\A(?i:{both})?[ \u00a0]*(?P<letters>{item}{rest}+)[ \u00a0]*(?i:{only})?[ .]*\Z"
+    return _Reference(
+        re.compile(labelled),
+        re.compile(whole),
+        re.compile(rf"(?:(?<!{word})|(?<=و)){one}{after}", re.I),
+        indexes,
+    )

@@ -1,0 +1,96 @@
+"""What every check is given: both sides of one text, folded and read once."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from bimedix.integrity.folding import Folded, fold
+from bimedix.integrity.lexicon import Cue, lexicon
+from bimedix.integrity.numbers import Identifier, Number, number_reader
+from bimedix.languages import language
+from bimedix.records import Finding
+from bimedix.text import sentences
+
+Span: TypeAlias = tuple[int, int]
+Severity: TypeAlias = Literal["error", "warning", "hint"]
+
+
+class Side:
+    """One text in its language; what is read from it is read on first use and kept."""
+
+    def __init__(self, text: str, code: str) -> None:
+        self.text = text
+        self.code = language(code).code
+
+    @cached_property
+    def folded(self) -> Folded:
+        """The text in the form that checks read."""
+        return fold(self.text)
+
+    @cached_property
+    def cues(self) -> dict[str, list[Cue]]:
+        """Words of the lexicon by concept."""
+        return lexicon(self.code).cues(self.folded)
+
+    def found(self, *concepts: str) -> list[Cue]:
+        """Return the cues of some concepts, in reading order."""
+        cues = [cue for concept in concepts for cue in self.cues.get(concept, ())]
+        return sorted(cues, key=lambda cue: cue.start) if len(concepts) > 1 else cues
+
+    @cached_property
+    def _read(self) -> tuple[tuple[Number, ...], tuple[Identifier, ...]]:
+        return number_reader(self.code).read(self.folded, self.cues)
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """Numbers with their units, in reading order."""
+        return self._read[0]
+
+    @property
+    def identifiers(self) -> tuple[Identifier, ...]:
+        """Names with digits in them."""
+        return self._read[1]
+
+    @cached_property
+    def sentence_ends(self) -> tuple[int, ...]:
+        """Where each sentence of the folded text ends."""
+        ends, at = [], 0
+        for part in sentences(self.folded.cased, self.code):
+            at += len(part)
+            ends.append(at)
+        return tuple(ends)
+
+    def original(self, spans: Iterable[Span]) -> tuple[Span, ...]:
+        """Map spans of the folded text to the text as it was given."""
+        return tuple(self.folded.original(span) for span in spans)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A text and its translation."""
+
+    source: Side
+    target: Side
+    field: str = ""
+
+    def finding(
+        self,
+        check: str,
+        severity: Severity,
+        explanation: str,
+        source: Sequence[Span] = (),
+        target: Sequence[Span] = (),
+    ) -> Finding:
+        """Make a finding from spans of the folded texts."""
+        return Finding(
+            check,
+            severity,
+            explanation,
+            self.field,
+            self.source.original(source),
+            self.target.original(target),
+        )
+
+
+Findings: TypeAlias = Iterator[Finding]

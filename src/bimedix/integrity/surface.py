@@ -1,0 +1,197 @@
+"""What is wrong at first sight: echo, leftover Latin, cut text, chatter, broken characters."""
+
+import re
+from functools import cache
+from itertools import pairwise
+
+from bimedix.integrity.lexicon import plain_forms
+from bimedix.integrity.pair import Findings, Pair, Severity, Side
+from bimedix.integrity.units import unit_reader
+from bimedix.languages import language
+from bimedix.records import Finding
+from bimedix.text import script_shares
+
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_PLAIN_LATIN = re.compile(r"(?<![\w/.-])[a-z]{2,}(?![\w/-])")
+_LATIN_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]*[A-Z][A-Za-z]*[A-Z0-9][A-Za-z0-9]*|[A-Za-z]+-?\d+")
+_OVERRIDE = re.compile("[\u202a-\u202e]")
+_CONTROL = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|(?:[\u00d8\u00d9][\u0080-\u00ff]){3,}")
+_EMPTY_BRACKETS = re.compile(r"\(\s*[,،;./-]?\s*\)|\[\s*\]")
+_FENCE = re.compile(r"```|~~~|</?(?:translation|answer|output|target|source)>", re.IGNORECASE)
+_CLOSERS = "\"'»”’)]}*_ \t\n\r\u00a0"
+
+LENGTH_BANDS = {
+    ("en", "ar"): (0.58, 0.93), ("en", "es"): (0.80, 1.15), ("en", "fr"): (0.80, 1.18),
+    ("en", "ru"): (0.72, 1.12), ("en", "zh"): (0.20, 0.32), ("en", "ja"): (0.24, 0.45),
+}  # fmt: skip
+"""Target characters per source character: 0.5th percentile and median of TICO-19 (ja: estimated)."""
+_DEFAULT_BAND = (0.4, 1.0)
+
+
+def check_echo(pair: Pair) -> Findings:
+    """Yield a translation that repeats its source."""
+    source, target = pair.source.folded.lower, pair.target.folded.lower
+    if pair.source.code == pair.target.code:
+        return
+    words = _WORD.findall(source)
+    plain = [word for word in words if len(word) > 2]
+    if not plain or _squeeze(source) != _squeeze(target):
+        return
+    own_script = language(pair.source.code).script == language(pair.target.code).script
+    names_only = not _PLAIN_LATIN.search(pair.source.folded.cased) or len(plain) < 2
+    yield pair.finding(
+        "echo",
+        "hint" if names_only or (own_script and len(plain) < 4) else "error",
+        "the translation repeats the source",
+        [(0, len(source))],
+        [(0, len(target))],
+    )
+
+
+def _squeeze(lower: str) -> str:
+    return "".join(char for char in lower if char.isalnum())
+
+
+def check_residue(pair: Pair) -> Findings:
+    """Yield words of the source's script that were left in a translation written in another one."""
+    own = language(pair.target.code).script
+    if own == "LATIN" or language(pair.source.code).script != "LATIN":
+        return
+    cased = pair.target.folded.cased
+    found = list(_PLAIN_LATIN.finditer(cased))
+    if not found:
+        return
+    is_unit = unit_reader(pair.source.code).lookup
+    in_source = {word for word in _PLAIN_LATIN.findall(pair.source.folded.cased) if not is_unit(word)}
+    left = [match for match in found if match.group() in in_source]
+    if not left or _squeeze(pair.source.folded.lower) == _squeeze(pair.target.folded.lower):
+        return
+    longest = _longest_run(cased, [match.span() for match in left])
+    share = script_shares(pair.target.text).get("LATIN", 0.0)
+    severity: Severity = "error" if longest >= 3 or share > 0.5 else "warning" if longest == 2 else "hint"
+    yield pair.finding(
+        "residue",
+        severity,
+        f"left untranslated: {', '.join(dict.fromkeys(match.group() for match in left))}",
+        (),
+        [match.span() for match in left],
+    )
+
+
+def _longest_run(text: str, spans: list[tuple[int, int]]) -> int:
+    """Return the most untranslated words in a row, with nothing but spaces between them."""
+    longest = run = 1
+    for (_, end), (start, _) in pairwise(spans):
+        run = run + 1 if not text[end:start].strip(" ,") else 1
+        longest = max(longest, run)
+    return longest
+
+
+def check_stripped(pair: Pair) -> Findings:
+    """Yield a translation from which Latin names, genes and units have fallen out: `address ?`, `( )`."""
+    source, target = pair.source.folded, pair.target.folded
+    empty = [m.span() for m in _EMPTY_BRACKETS.finditer(target.cased)]
+    if empty and len(empty) > len(_EMPTY_BRACKETS.findall(source.cased)):
+        yield pair.finding("stripped", "error", "brackets are empty that hold text in the source", (), empty)
+    if language(pair.target.code).script == "LATIN":
+        return
+    names = [m for m in _LATIN_NAME.finditer(source.cased) if len(m.group()) > 1]
+    if len(names) < 2 or re.search("[A-Za-z]", target.cased):
+        return
+    gap = [m.span() for m in re.finditer(r"(?<=\w) +(?=[?.,،:)])| {2,}|(?<=[(/]) +| +-(?= |$)", target.cased)]
+    yield pair.finding(
+        "stripped",
+        "error" if gap else "hint",
+        f"no Latin letters are left of {', '.join(dict.fromkeys(m.group() for m in names))}",
+        [m.span() for m in names],
+        gap,
+    )
+
+
+def check_cut(pair: Pair) -> Findings:
+    """Yield a translation that ends too early: too short, ending without a sign or on a word like `of`.
+
+    The length bands are those of human translations (`LENGTH_BANDS`).
+    """
+    source, target = (side.folded.cased.rstrip(_CLOSERS) for side in (pair.source, pair.target))
+    if not target or len(source) < 12:
+        return
+    ratio = len(target) / len(source)
+    open_end = source[-1:] in _FINAL and target[-1:] not in _FINAL
+    dangles = _dangles(target, pair.target) and not _dangles(source, pair.source)
+    severity = _cut_severity(pair, len(source), ratio, open_end, dangles)
+    if severity:
+        why = ", and no sign ends it" if open_end else ""
+        text = f"the translation seems to be cut: {ratio:.2f} characters per character of the source{why}"
+        yield pair.finding("cut", severity, text, (), [(len(target) - 1, len(target))])
+
+
+def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles: bool) -> Severity | None:
+    low, median = LENGTH_BANDS.get((pair.source.code, pair.target.code), _DEFAULT_BAND)
+    far_too_short = ratio < low * 0.75 and length >= 40
+    open_and_short = open_end and (dangles or (ratio < median * 0.9 and length >= 30))
+    sentence_lost = ratio < low and length >= 60 and (open_end or _fewer_sentences(pair))
+    if far_too_short or open_and_short or sentence_lost:
+        return "error"
+    return "warning" if (open_end or dangles) and length >= 30 else None
+
+
+_FINAL = frozenset(".!?…:。！？")
+
+
+@cache
+def _dangling(code: str) -> frozenset[str]:
+    return frozenset(plain_forms(code, "surface", "dangling"))
+
+
+def _dangles(text: str, side: Side) -> bool:
+    return text.split()[-1].lower() in _dangling(side.code)
+
+
+def _fewer_sentences(pair: Pair) -> bool:
+    return len(pair.target.sentence_ends) < len(pair.source.sentence_ends)
+
+
+def check_chatter(pair: Pair) -> Findings:
+    """Yield what a model adds around a translation: fences, tags, `Sure!`, `Here is the translation`."""
+    target, source = pair.target.folded, pair.source.folded
+    spans = [m.span() for m in _FENCE.finditer(target.cased)] if not _FENCE.search(source.cased) else []
+    for code in {"en", pair.target.code, pair.source.code}:
+        for opener in plain_forms(code, "surface", "openers"):
+            if target.lower.lstrip(" \n\"'*#").startswith(opener) and opener not in source.lower:
+                at = target.lower.index(opener)
+                spans.append((at, at + len(opener)))
+    if spans:
+        yield pair.finding("chatter", "error", "the reply holds more than the translation", (), spans)
+
+
+def check_characters(pair: Pair) -> Findings:
+    """Yield broken characters, bidi overrides, and isolates that do not balance."""
+    text = pair.target.text
+    for pattern, what in (
+        (_CONTROL, "a character that is no text (U+FFFD, a control, or text decoded wrongly)"),
+        (_OVERRIDE, "a bidi embedding or override control (U+202A-202E), which hides the true order"),
+    ):
+        spans = [found.span() for found in pattern.finditer(text)]
+        if spans and not pattern.search(pair.source.text):
+            yield _raw(pair, f"the translation has {what}", tuple(spans))
+    if any("\u2066" <= char <= "\u2069" for char in text) and not _balanced(text):
+        spans = [m.span() for m in re.finditer("[\u2066-\u2069]", text)]
+        yield _raw(pair, "directional isolates (U+2066-2069) do not balance", tuple(spans))
+
+
+def _raw(pair: Pair, explanation: str, spans: tuple[tuple[int, int], ...]) -> Finding:
+    return Finding("characters", "error", explanation, pair.field, (), spans)
+
+
+def _balanced(text: str) -> bool:
+    """Tell whether every isolate is closed within its line."""
+    for line in text.splitlines() or [text]:
+        depth = 0
+        for char in line:
+            depth += (char in "\u2066\u2067\u2068") - (char == "\u2069")
+            if depth < 0:
+                return False
+        if depth:
+            return False
+    return True

@@ -1,0 +1,142 @@
+"""Units of measure: forms in seven languages, exact conversion, compound units such as mg/kg/day."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from importlib.resources import files
+
+from bimedix.integrity.folding import fold
+from bimedix.integrity.lexicon import table
+from bimedix.languages import LANGUAGES, language
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One row of `data/units.toml`."""
+
+    name: str
+    dimension: str
+    factor: Fraction
+    """Base units of the dimension (gram, litre, second, metre, ...) in one of this unit; exact."""
+    offset: Fraction
+    """Added after scaling; only °F has one."""
+
+    def to_base(self, value: Fraction) -> Fraction:
+        """Convert a value to the base unit of the dimension, without rounding."""
+        return value * self.factor + self.offset
+
+
+@cache
+def _rows() -> dict[str, dict[str, object]]:
+    text = files("bimedix.integrity").joinpath("data", "units.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@cache
+def units() -> dict[str, Unit]:
+    """Return the table of units by name."""
+    return {
+        name: Unit(
+            name,
+            str(row["dimension"]),
+            Fraction(str(row["factor"])),
+            Fraction(str(row.get("offset", "0"))),
+        )
+        for name, row in _rows().items()
+    }
+
+
+TIME = frozenset({"time", "calendar"})
+"""Dimensions that a number may share with an age, a date or a duration."""
+
+
+class UnitReader:
+    """Reads the unit that follows a number in texts of one language."""
+
+    def __init__(self, code: str) -> None:
+        row = language(code)
+        self.spaced = row.spaced
+        forms: dict[str, str] = {}
+        stems: dict[str, str] = {}
+        for name, entry in _rows().items():
+            for own in (row.code, "any"):
+                for form in entry.get(own, ()):  # type: ignore[attr-defined]
+                    (stems if "*" in form else forms).setdefault(fold(form).lower, name)
+        self._forms = forms
+        self._stems = [(re.compile(_pattern(stem) + r"$"), name) for stem, name in stems.items()]
+        every = sorted([*forms, *stems], key=len, reverse=True)
+        ends = [_pattern(form) + _end(form, self.spaced) for form in every]
+        self._unit = re.compile(f"(?:{'|'.join(ends)})")
+        self._gap = re.compile(r"[ \u00a0]{0,2}-?[ \u00a0]?")
+        per = [re.escape(fold(form).lower) for form in table(row.code).get("units", {}).get("per", ("/",))]
+        tight = [form if form == "/" else form + (r"[ \u00a0]?" if self.spaced else "") for form in per]
+        self._per = re.compile(rf"[ \u00a0]?(?:{'|'.join(tight)})[ \u00a0]?")
+
+    def lookup(self, text: str) -> str | None:
+        """Return the name of the unit that a folded form stands for."""
+        if text in self._forms:
+            return self._forms[text]
+        return next((name for stem, name in self._stems if stem.match(text)), None)
+
+    def read(self, lower: str, at: int) -> tuple[tuple[str, ...], int, int]:
+        """Read the unit after a number that ends at `at`: its parts (numerator first), start and end."""
+        found = self._unit.match(lower, self._gap.match(lower, at).end())  # type: ignore[union-attr]
+        if not found:
+            found = self._unit.match(lower, at)
+        if not found:
+            return (), at, at
+        name = self.lookup(found.group())
+        if name is None:
+            return (), at, at
+        parts, start, end = [name], found.start(), found.end()
+        while len(parts) < 3:
+            per = self._per.match(lower, end)
+            below = self._unit.match(lower, per.end()) if per else None
+            following = self.lookup(below.group()) if below else None
+            if below is None or following is None:
+                break
+            parts.append(following)
+            end = below.end()
+        return tuple(parts), start, end
+
+
+def _pattern(form: str) -> str:
+    return re.escape(form).replace(r"\*", r"\w*").replace(r"\ ", r"[ \u00a0]")
+
+
+def _end(form: str, spaced: bool) -> str:
+    if form[-1:].isalpha() and (spaced or form[-1] < "\u0250"):
+        return r"(?![^\W\d_])" if spaced else r"(?![a-z])"
+    return ""
+
+
+@cache
+def unit_reader(code: str) -> UnitReader:
+    """Return the reader of a language (`es-LA` gives `es`)."""
+    return UnitReader(code)
+
+
+def same_quantity(
+    value: Fraction, unit: tuple[str, ...], other: Fraction, other_unit: tuple[str, ...]
+) -> bool:
+    """Tell whether two quantities are exactly equal after conversion, as 1 g and 1000 mg are."""
+    if len(unit) != len(other_unit) or not unit:
+        return False
+    known = units()
+    for mine, theirs in zip(unit, other_unit, strict=True):
+        if known[mine].dimension != known[theirs].dimension:
+            return False
+    if len(unit) == 1:
+        return known[unit[0]].to_base(value) == known[other_unit[0]].to_base(other)
+    mine_factor, other_factor = known[unit[0]].factor, known[other_unit[0]].factor
+    for mine, theirs in zip(unit[1:], other_unit[1:], strict=True):
+        mine_factor /= known[mine].factor
+        other_factor /= known[theirs].factor
+    return value * mine_factor == other * other_factor
+
+
+def known_languages() -> tuple[str, ...]:
+    """Return the codes that have a column of forms in the table."""
+    return tuple(code for code in LANGUAGES if any(code in row for row in _rows().values()))

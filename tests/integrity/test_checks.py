@@ -1,0 +1,123 @@
+"""What the checks find in single pairs, and what they let pass."""
+
+import pytest
+
+from bimedix.integrity import check_pair, check_texts
+from bimedix.records import MultipleChoice, Origin
+
+SOURCE = "Give 10 mg of warfarin every 8 hours for 5 days. Do not exceed 30 mg in 24 hours."
+GOOD = "أعط 10 ملغ من الوارفارين كل 8 ساعات لمدة 5 أيام. لا تتجاوز 30 ملغ في 24 ساعة."
+
+
+def errors(source: str, target: str, field: str = "", language: str = "ar") -> set[str]:
+    findings = check_texts(source, target, "en", language, field)
+    return {finding.check for finding in findings if finding.severity == "error"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "check"),
+    [
+        (GOOD.replace("10 ملغ", "100 ملغ"), "number"),
+        (GOOD.replace("10 ملغ", "10 مكغ"), "unit"),
+        (GOOD.replace("10 ملغ", "10 مل"), "unit"),
+        (GOOD.replace("5 أيام", "5 أسابيع"), "unit"),
+        (GOOD.replace("لا تتجاوز", "تجاوز"), "negation"),
+        (GOOD[:40], "cut"),
+        (SOURCE, "echo"),
+        (GOOD.replace("لا تتجاوز", "do not exceed لا تتجاوز"), "residue"),
+        ("Sure! " + GOOD, "chatter"),
+        (GOOD.replace("الوارفارين", "الوار\ufffdارين"), "characters"),
+        (GOOD.replace("الوارفارين", "\u202eالوارفارين"), "characters"),
+        (GOOD.replace("10 ملغ", "\u206610 ملغ"), "characters"),
+        ("", "cut"),
+    ],
+)
+def test_a_seeded_error_is_found_under_its_name(changed: str, check: str) -> None:
+    """Each damaged translation gives an error of the right check."""
+    assert check in errors(SOURCE, changed)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        GOOD,
+        GOOD.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")),
+        GOOD.translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")),
+        GOOD.replace("10 ملغ", "10 mg").replace("30 ملغ", "30 mg"),
+        GOOD.replace("10 ملغ", "عشرة ملليغرامات"),
+        GOOD.replace("10 ملغ", "10 ملجم"),
+        GOOD.replace("5 أيام", "خمسة أيام"),
+        GOOD.replace("10 ملغ", "\u206810 ملغ\u2069"),
+        "لا تتجاوز 30 ملغ في 24 ساعة. أعط 10 ملغ من الوارفارين كل 8 ساعات لمدة 5 أيام.",
+    ],
+)
+def test_a_right_translation_in_another_form_passes(target: str) -> None:
+    """Digit script, localised units, number words, isolates and order of clauses are no errors."""
+    assert errors(SOURCE, target) == set()
+
+
+def test_an_exact_conversion_is_a_hint() -> None:
+    """1 g and 1000 mg are the same; the reader is told, nothing fails."""
+    findings = check_texts("Take 1 g now.", "خذ 1000 ملغ الآن.", "en", "ar")
+
+    assert [(finding.check, finding.severity) for finding in findings] == [("unit", "hint")]
+
+
+def test_spans_point_into_the_original_text() -> None:
+    """Tashkeel and tatweel are skipped when reading, and counted in the spans."""
+    target = "يُعطى بِجُرعة ١٠٠ ملـغ."
+
+    (finding,) = (f for f in check_texts("Given at 10 mg.", target, "en", "ar") if f.severity == "error")
+
+    assert [target[start:end] for start, end in finding.target_spans] == ["١٠٠ ملـغ"]
+    assert [("Given at 10 mg.")[start:end] for start, end in finding.source_spans] == ["10 mg"]
+
+
+def question(language: str, options: tuple[str, ...], answers: tuple[int, ...] = (1,)) -> MultipleChoice:
+    text = "Which drug is given?" if language == "en" else "ما الدواء الذي يُعطى؟"
+    return MultipleChoice("q1", language, Origin("own"), text, options, answers)
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "check"),
+    [
+        (("وارفارين", "هيبارين", "أسبرين"), (1,), "option"),
+        (("وارفارين", "وارفارين", "أسبرين", "جميع ما سبق"), (1,), "option"),
+        (("وارفارين", "", "أسبرين", "جميع ما سبق"), (1,), "option"),
+        (("وارفارين", "هيبارين", "أسبرين", "لا شيء مما سبق"), (1,), "option"),
+        (("وارفارين", "هيبارين", "أسبرين", "جميع ما سبق"), (2,), "key"),
+    ],
+)
+def test_options_and_key_are_compared_by_index(
+    options: tuple[str, ...], answers: tuple[int, ...], check: str
+) -> None:
+    """A lost, collapsed, empty or turned option and a moved key are errors."""
+    source = question("en", ("warfarin", "heparin", "aspirin", "all of the above"))
+    findings = check_pair(source, question("ar", options, answers))
+
+    assert check in {finding.check for finding in findings if finding.severity == "error"}
+
+
+def test_options_equal_in_the_source_are_blamed_on_the_source() -> None:
+    """A duplicate that the source has is a hint, not an error of the translation."""
+    source = question("en", ("warfarin", "warfarin", "aspirin"))
+    findings = check_pair(source, question("ar", ("وارفارين", "وارفارين", "أسبرين")))
+
+    assert [(finding.check, finding.severity) for finding in findings] == [("option", "hint")]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "wrong"),
+    [
+        ("Ans. B is right here", "الإجابة ب صحيحة هنا", False),
+        ("Ans. B is right here", "الإجابة ج صحيحة هنا", True),
+        ("Both A and C", "كلا من أ و ج", False),
+        ("Both A and C", "كلا من أ و ت", True),
+        ("Options (a) and (d) are wrong", "الخياران (أ) و(د) خاطئان", False),
+        ("Options (a) and (d) are wrong", "الخياران (أ) و(هـ) خاطئان", True),
+        ("Hepatitis B and C are common", "التهاب الكبد ب و ج شائعان", False),
+    ],
+)
+def test_letters_of_options_are_mapped_in_abjad_order(source: str, target: str, wrong: bool) -> None:
+    """A to E are أ ب ج د هـ wherever a text refers to options."""
+    assert ("letter" in errors(source, target)) is wrong
