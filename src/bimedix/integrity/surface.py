@@ -62,7 +62,7 @@ def check_residue(pair: Pair) -> Findings:
     if not found:
         return
     is_unit = unit_reader(pair.source.code).lookup
-    in_source = {word for word in _PLAIN_LATIN.findall(pair.source.folded.cased) if not is_unit(word)}
+    in_source = {word for word in _PLAIN_LATIN.findall(pair.source.folded.lower) if not is_unit(word)}
     left = [match for match in found if match.group() in in_source]
     if not left or _squeeze(pair.source.folded.lower) == _squeeze(pair.target.folded.lower):
         return
