@@ -336,7 +336,7 @@ def test_igakuqa_in_english_knows_images_and_subject_from_beside(write: Write, r
     """The translated file does not say which items need an image; the Japanese one does."""
     write("2022/116-A.jsonl", [JAPANESE, {**JAPANESE, "problem_id": "2", "text_only": False}])
     write("2022/116-A_metadata.jsonl", [{"problem_id": "116A1", "category": "循環器"}])
-    rows = [{"problem_id": key, "problem_text_en": "Which?", "choices_en": ["liver", "heart"], "answer": ["b"]}
+    rows = [{"problem_id": key, "problem_text_en": "Which?", "choices_en": ["skin", "heart"], "answer": ["b"]}
             for key in ("116A1", "2")]  # fmt: skip
     kept, dropped = read("igakuqa", write("2022/116-A_translate.jsonl", rows))
 

@@ -1,4 +1,4 @@
-"""The exam readers on real samples (folder in BIMEDIX_DATA): each record is read, or dropped with a reason."""
+"""The exam readers on real samples (folder in BIMEDIX_DATA): each record is read or dropped with a reason."""
 
 from collections import Counter
 from pathlib import Path
