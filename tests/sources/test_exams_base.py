@@ -12,6 +12,7 @@ from bimedix.sources.base import (
     Row,
     clean,
     csv_rows,
+    cut_options,
     drop,
     json_list,
     letters_to_indexes,
@@ -146,6 +147,28 @@ def test_answer_letters_become_ascending_indexes(letters: str | list[str], index
 def test_a_letter_outside_the_options_stops_the_file(letters: str | list[str]) -> None:
     with pytest.raises(DataError, match=r"dev.json:7: answer '.+' is not one of the options A, B, C, D"):
         letters_to_indexes(letters, 4, ROW)
+
+
+LABELS = {"A": 0, "a": 0, "B": 1, "C": 2, "D": 3, "E": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "gaps", "stem", "options"),
+    [
+        ("Why?\nA. x\nB. y", False, "Why?", ((0, "x"), (1, "y"))),
+        ("(A) x\nE. coli\nC-reactive\n(B) y", False, "", ((0, "x\nE. coli\nC-reactive"), (1, "y"))),
+        ("Lack of vitamin A. Why?\nA) x\nB) y", True, "Lack of vitamin A. Why?", ((0, "x"), (1, "y"))),
+        ("Why? a. x\nB- y\nE. z", True, "Why?", ((0, "x"), (1, "y"), (4, "z"))),
+        ("Lack of vitamin A. Why?\nB. y", False, "Lack of vitamin A. Why?\nB. y", ()),
+        ("Why?", True, "Why?", ()),
+        ("B. x\nA. y\nB. z", False, "B. x", ((0, "y"), (1, "z"))),
+    ],
+)
+def test_options_are_cut_at_their_labels(
+    text: str, gaps: bool, stem: str, options: tuple[tuple[int, str], ...]
+) -> None:
+    """Labels begin lines and follow each other; what only looks like a label stays text."""
+    assert cut_options(text, LABELS, gaps=gaps) == (stem, options)
 
 
 @pytest.mark.parametrize(

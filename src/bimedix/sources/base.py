@@ -150,22 +150,26 @@ def cut_options(
     Args:
         labels: each label and its number; two spellings of one label share a number.
         gaps: take a label that skips numbers (some exams go أ ب ج هـ), and let the first one stand within
-            a line. Without, labels have to follow each other, so that a line such as `E. coli` inside an
-            option stays text.
+            a line where no line begins with it. Without, labels have to follow each other, so that a
+            line such as `E. coli` inside an option stays text.
 
     Returns:
         the text before the first label, and (number, option) in order.
     """
     names = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
+    marks = ".)-" if gaps else ".)"
+    found = [
+        (labels[match[1]], match.start(), match.end())
+        for match in re.finditer(rf"(?m)^[ \t]*\(?({names})[{re.escape(marks)}]", text)
+    ]
+    if gaps and not any(number == 0 for number, _, _ in found):
+        inline = (match for match in re.finditer(rf"\s({names})[.)-]", text) if labels[match[1]] == 0)
+        found = [(0, match.start(), match.end()) for match in inline][:1] + found
     starts: list[tuple[int, int, int]] = []
-    if gaps:
-        first = re.search(rf"(?:^|\s)({names})[.)\-]", text)
-        if first and labels[first[1]] == 0:
-            starts.append((0, first.start(), first.end()))
-    for found in re.finditer(rf"(?m)^[ \t]*\(?({names})[.)\-]", text):
-        number, last = labels[found[1]], (starts[-1] if starts else (-1, 0, -1))
-        if found.start() >= last[2] and (number == last[0] + 1 or (gaps and number > last[0])):
-            starts.append((number, found.start(), found.end()))
+    for number, start, end in found:
+        last, at = (starts[-1][0], starts[-1][2]) if starts else (-1, 0)
+        if start >= at and (number == last + 1 or (gaps and number > last)):
+            starts.append((number, start, end))
     ends = [start for _, start, _ in starts[1:]] + [len(text)]
     options = tuple((n, clean(text[at:end])) for (n, _, at), end in zip(starts, ends, strict=False))
     return clean(text[: starts[0][1]] if starts else text), options
