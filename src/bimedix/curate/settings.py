@@ -1,0 +1,48 @@
+"""Settings of the room `curate`: the recipe's table `[curate]`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Files of running text that become passages: PDF, Markdown, plain text."""
+
+    files: str
+    """Pattern below the recipe's data folder, as in `books/**/*.pdf`."""
+    language: str
+    """ISO 639-1; one per entry, because the filter, hyphenation and OCR depend on it."""
+    name: str = "documents"
+    """Name of the collection; becomes `origin.dataset`."""
+    licence: str = ""
+    """SPDX identifier, or the publisher's words."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the room keeps, and how it tells."""
+
+    documents: tuple[Documents, ...] = ()
+    """Files to read besides the records of `sources`."""
+    filter: Literal["corrected", "as_released", "as_released_cjk", "off"] = "corrected"
+    """Keyword rule for passages; `as_released` repeats MMedC's code, defects included."""
+    filter_languages: tuple[str, ...] = ("ar", "en", "es", "fr", "ja", "ru", "zh")
+    """ISO 639-1; passages in other languages pass unfiltered and are counted."""
+    keywords: Mapping[str, Path] = field(default_factory=dict)
+    """Lists of one's own by language, from the data folder; the shipped ones where nothing is given."""
+    least_specific_keywords: int = 2
+    """Distinct keywords that are not generic which a passage needs; corrected rule only. Ours."""
+    least_script_share: float = 0.5
+    """Share of letters in the script of the record's language, 0 to 1; 0 turns the check off. Ours."""
+    repeats: Literal["drop", "keep"] = "drop"
+    """Exact repeats of an earlier text, over all kinds: the first one stays."""
+    mend_hyphens: bool = True
+    """PDF: join words that were hyphenated at a line end."""
+    drop_running_heads: bool = True
+    """PDF: take out lines that stand at the same edge of most pages, and page numbers."""
+    ocr: Literal["off", "tesseract"] = "off"
+    """PDF pages without a text layer: list them as dropped, or read them with the program Tesseract."""
+    ocr_dpi: int = 300
+    """Dots per inch at which pages are drawn for OCR; Tesseract's manual advises at least 300."""

@@ -1,0 +1,1 @@
+"""Overlap between records: exact repeats, and training records that hold test items."""
