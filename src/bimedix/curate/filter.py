@@ -91,7 +91,7 @@ def _judged(count: int, density: float, words: KeywordList, specific: bool, hits
 
 
 def is_long(keyword: str) -> bool:
-    """Tell whether a keyword is long by the released rule: over 10 characters, or over 5 and several words."""
+    """Tell whether a keyword is long as released: over 10 characters, or over 5 and several words."""
     return len(keyword) > 10 or (len(keyword) > 5 and len(keyword.split()) > 1)
 
 
