@@ -230,7 +230,7 @@ def test_a_published_row_becomes_a_question(name: str, write: Write, read: Read)
     assert isinstance(found, MultipleChoice)
     assert {key: getattr(found, key) for key in fields} == fields
     assert (found.language, found.origin.split, found.origin.dataset) == (language, split, name)
-    assert found.origin.licence
+    assert found.origin.licence and found.origin.licence in SOURCES[name].licence
     assert found.id == key or (not key and found.id.startswith(f"{name}:"))
     assert any(path.match(pattern) for pattern in SOURCES[name].files)
 

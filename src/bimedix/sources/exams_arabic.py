@@ -23,7 +23,7 @@ from bimedix.sources.base import (
     source_id,
 )
 
-NAME, LICENCE = "exams_arabic", "Apache-2.0"
+NAME, LICENCE = "exams_arabic", "Apache-2.0 (repackaging); EXAMS itself CC-BY-SA-4.0"
 
 
 def read(path: Path, options: Options) -> Iterator[Given]:
@@ -50,7 +50,7 @@ def _question(row: Row, options: Options) -> Given:
 SOURCE = Source(
     name=NAME,
     title="EXAMS, Arabic (AceGPT)",
-    licence="Apache-2.0 (repackaging); EXAMS itself CC-BY-SA-4.0",
+    licence=LICENCE,
     address="https://github.com/FreedomIntelligence/AceGPT",
     languages=("ar",),
     gives="multiple_choice",

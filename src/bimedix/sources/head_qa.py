@@ -30,7 +30,7 @@ from bimedix.sources.base import (
     source_id,
 )
 
-NAME, LICENCE = "head_qa", "MIT"
+NAME, LICENCE = "head_qa", "MIT; cite the ministry and the date 14 January 2019"
 WRITTEN_IN = "es"
 SPLIT_OF_YEAR = {"2013": "train", "2014": "train", "2015": "validation", "2016": "test", "2017": "test"}
 """Source: Vilares and Gómez-Rodríguez, HEAD-QA (ACL 2019), the supervised setting."""
@@ -82,7 +82,7 @@ def _answers(row: Row, aids: list[str]) -> tuple[int, ...]:
 SOURCE = Source(
     name=NAME,
     title="HEAD-QA",
-    licence="MIT; cite the ministry and the date 14 January 2019",
+    licence=LICENCE,
     address="https://github.com/aghie/head-qa",
     languages=("es", "en"),
     gives="multiple_choice",

@@ -30,7 +30,9 @@ from bimedix.sources.base import (
 )
 from bimedix.text import script_shares
 
-NAME, LICENCE = "mmlu_medical", "MIT"
+NAME, LICENCE = "mmlu_medical", "MIT; Arabic rows Apache-2.0 (AceGPT)"
+LICENCES = {"en": "MIT", "ar": "Apache-2.0"}
+"""Licence of the rows by language."""
 SUBJECTS = (
     "anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics",
     "professional_medicine",
@@ -60,10 +62,10 @@ def language_of(path: Path, options: Options) -> str:
 
 def read(path: Path, options: Options) -> Iterator[Given]:
     """Yield the questions of one subject."""
-    yield from read_subject(path, options, NAME, LICENCE)
+    yield from read_subject(path, options, NAME)
 
 
-def read_subject(path: Path, options: Options, name: str, licence: str) -> Iterator[Given]:
+def read_subject(path: Path, options: Options, name: str) -> Iterator[Given]:
     """Yield the questions of one file in the layout of MMLU, under the name of a source."""
     code, split = language_of(path, options), split_of(path)
     subject = path.stem.removesuffix("_test").removesuffix("_dev").removesuffix("_val").replace("_", " ")
@@ -76,7 +78,7 @@ def read_subject(path: Path, options: Options, name: str, licence: str) -> Itera
             row,
             id=content_id(name, code, question, *texts),
             language=code,
-            origin=origin(name, licence, row, options, split=split),
+            origin=origin(name, LICENCES.get(code, LICENCE), row, options, split=split),
             question=question,
             options=texts,
             answers=letters_to_indexes([row.text("answer")], 4, row),
@@ -92,7 +94,7 @@ def _is_header(row: Row) -> bool:
 SOURCE = Source(
     name=NAME,
     title="MMLU, medical subjects (English, Arabic)",
-    licence="MIT; Arabic rows Apache-2.0 (AceGPT)",
+    licence=LICENCE,
     address="https://github.com/hendrycks/test",
     languages=PUBLISHED,
     gives="multiple_choice",

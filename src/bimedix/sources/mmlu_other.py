@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bimedix.sources.base import Given, Options, Source
-from bimedix.sources.mmlu_medical import read_subject
+from bimedix.sources.mmlu_medical import LICENCE, read_subject
 
-NAME, LICENCE = "mmlu_other", "MIT"
+NAME = "mmlu_other"
 SUBJECTS = (
     "abstract_algebra", "astronomy", "business_ethics", "college_chemistry", "college_computer_science",
     "college_mathematics", "college_physics", "computer_security", "conceptual_physics", "econometrics",
@@ -32,13 +32,13 @@ SUBJECTS = (
 
 def read(path: Path, options: Options) -> Iterator[Given]:
     """Yield the questions of one subject."""
-    yield from read_subject(path, options, NAME, LICENCE)
+    yield from read_subject(path, options, NAME)
 
 
 SOURCE = Source(
     name=NAME,
     title="MMLU, other subjects (English, Arabic)",
-    licence="MIT; Arabic rows Apache-2.0 (AceGPT)",
+    licence=LICENCE,
     address="https://github.com/hendrycks/test",
     languages=("en", "ar"),
     gives="multiple_choice",
