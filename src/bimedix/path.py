@@ -1,0 +1,247 @@
+"""The path: all rooms of a recipe in order, each into its numbered folder, each redone only when it must be.
+
+A stage's *key* is the hash of its settings, the seed, the code version, the files that its settings name and
+the outputs of the stages it reads. `ledger.json` is written last: a folder whose ledger has the right key is
+finished and skipped; one that was begun under the same key goes on; any other is started anew. So a changed
+setting redoes exactly what depends on it.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bimedix import __version__
+from bimedix.errors import BimedixError, UsageError
+from bimedix.files import hash_file, read_json, write_json, write_text
+from bimedix.progress import Progress
+from bimedix.recipe import Recipe
+from bimedix.records import content_hash
+from bimedix.stage import Context, Summary
+
+LEDGER = "ledger.json"
+BEGUN = "begun.json"
+CALLS = "calls.sqlite"
+BIG_FILE_BYTES = 1 << 28
+"""Files above this are told apart by name, size and time of change instead of their hash."""
+
+STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sources": (),
+    "curate": (("sources",),),
+    "synthesize": (("curate", "sources"),),
+    "translate": (("curate", "sources"), ("synthesize",)),
+    "review": (("translate",),),
+    "mix": (("curate", "sources"), ("synthesize",), ("review", "translate")),
+    "train": (("mix",),),
+    "evaluate": (("train",), ("curate", "sources"), ("review", "translate")),
+}
+"""Which stages each one reads: of every group the first that the recipe has. Serving is no stage."""
+
+ROOM_NUMBER = {room: number for number, room in enumerate((*STAGES, "report"), 1)}
+
+
+def stage_folder(run: Path, room: str) -> Path:
+    """Return the numbered folder of a room: `04_translate`."""
+    return run / f"{ROOM_NUMBER[room]:02d}_{room}"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of one stage."""
+
+    room: str
+    folder: Path
+    state: str
+    """`done` just now, `continued` from where it was cut off, or `kept` from an earlier run."""
+    summary: Summary
+    seconds: float
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold a run's folder for one process.
+
+    Raises:
+        UsageError: another process has it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise UsageError(
+                f"{run}: process {lock.read().strip() or '?'} is working in this folder.\n"
+                "  Wait for it, or give this run a folder of its own with --out."
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def run_path(
+    recipe: Recipe, run: Path, progress: Progress | None = None, until: str | None = None
+) -> list[StageResult]:
+    """Go through all stages of the recipe (or up to and with `until`) and write the report.
+
+    Raises:
+        UsageError: the recipe has no stage, or `until` is not one of them.
+        BimedixError: a stage failed; the message says what to do, and a re-run goes on from there.
+    """
+    progress = progress or Progress()
+    rooms = [room for room in STAGES if room in recipe.rooms]
+    if not rooms or (until and until not in rooms):
+        raise UsageError(
+            f"{recipe.path}: no stage '{until or 'sources'}'; it has: {', '.join(rooms) or 'none'}."
+        )
+    results = []
+    with locked(run):
+        write_text(run / "recipe.toml", recipe.path.read_text(encoding="utf-8-sig"))
+        for room in rooms:
+            results.append(run_stage(recipe, run, room, progress))
+            if room == until:
+                break
+    return results
+
+
+def stage_inputs(recipe: Recipe, run: Path, room: str) -> dict[str, Path]:
+    """Return the folders that a room reads, by room name; `curate` falls back on `sources`."""
+    inputs = {}
+    for group in STAGES[room]:
+        chosen = next((name for name in group if name in recipe.rooms), None)
+        if chosen:
+            inputs["curate" if chosen == "sources" and "curate" in group else chosen] = stage_folder(
+                run, chosen
+            )
+    return inputs
+
+
+def run_stage(recipe: Recipe, run: Path, room: str, progress: Progress) -> StageResult:
+    """Run one stage, or keep what an earlier run made under the same key."""
+    folder, inputs = stage_folder(run, room), stage_inputs(recipe, run, room)
+    settings = recipe.rooms[room]
+    named = named_files(room, settings, recipe.base)
+    read = {name: _outputs_of(path) for name, path in inputs.items()}
+    facts = {"room": room, "settings": _plain(settings), "seed": recipe.seed, "code": __version__}
+    key = content_hash({**facts, "files": [h for _, h in sorted(named.items())], "inputs": read})
+    if done := finished(folder, key):
+        progress.say(f"{folder.name}: kept, nothing it depends on has changed")
+        return StageResult(room, folder, "kept", done, 0.0)
+    state = _begin(folder, key)
+    progress.say(f"{folder.name}: {'goes on where it was cut off' if state == 'continued' else 'begins'}")
+    context = Context(run / CALLS, recipe.seed, progress, recipe.base)
+    started = time.time()
+    summary: Summary = import_module(f"bimedix.{room}.room").run(settings, inputs, folder, context)
+    outputs = {
+        path.relative_to(folder).as_posix(): {"hash": hash_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (BEGUN, LEDGER)
+    }
+    ledger = {
+        **facts,
+        "key": key,
+        "recipe": {"name": recipe.name, "hash": content_hash(_plain(dict(recipe.rooms)))},
+        "revision": code_revision(),
+        "files": named,
+        "inputs": {name: path.name for name, path in inputs.items()},
+        "inputs_hash": content_hash(read),
+        "outputs": outputs,
+        "summary": asdict(summary),
+        "started": started,
+        "seconds": round(time.time() - started, 3),
+    }
+    write_json(folder / LEDGER, ledger)
+    (folder / BEGUN).unlink(missing_ok=True)
+    return StageResult(room, folder, state, summary, ledger["seconds"])
+
+
+def finished(folder: Path, key: str) -> Summary | None:
+    """Return the summary of a stage that is complete under this key."""
+    if not (folder / LEDGER).exists():
+        return None
+    ledger = read_json(folder / LEDGER)
+    whole = all(
+        (folder / name).is_file() and (folder / name).stat().st_size == told["bytes"]
+        for name, told in ledger["outputs"].items()
+    )
+    return Summary(**ledger["summary"]) if ledger["key"] == key and whole else None
+
+
+def _begin(folder: Path, key: str) -> str:
+    begun = read_json(folder / BEGUN) if (folder / BEGUN).exists() else None
+    if begun and begun["key"] == key and not (folder / LEDGER).exists():
+        return "continued"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    write_json(folder / BEGUN, {"key": key})
+    return "done"
+
+
+def _outputs_of(folder: Path) -> dict[str, str]:
+    ledger = folder / LEDGER
+    if not ledger.exists():
+        raise BimedixError(f"{folder}: this stage has not finished.\n  Run the recipe from its beginning.")
+    return {name: told["hash"] for name, told in read_json(ledger)["outputs"].items() if name not in _TIMED}
+
+
+_TIMED = frozenset({"timing.json"})
+"""Outputs that hold wall-clock times and so never count as a change."""
+
+
+def named_files(room: str, settings: Any, base: Path) -> dict[str, str]:
+    """Return the files that a room's settings name, with a hash of each.
+
+    A settings module may say so itself with `input_files(settings, base)`; else every `Path` value counts.
+    """
+    module = import_module(f"bimedix.{room}.settings")
+    if hasattr(module, "input_files"):
+        paths = [Path(p) for p in module.input_files(settings, base)]
+    else:
+        paths = [base / path for path in _paths(settings)]
+    files = [f for p in paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
+    return {os.path.relpath(f, base): _fingerprint(f) for f in files}
+
+
+def _fingerprint(path: Path) -> str:
+    facts = path.stat()
+    if facts.st_size > BIG_FILE_BYTES:
+        return content_hash([path.name, facts.st_size, facts.st_mtime_ns])
+    return hash_file(path)
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for f in fields(value):
+            yield from _paths(getattr(value, f.name))
+    elif isinstance(value, (tuple, list)):
+        for entry in value:
+            yield from _paths(entry)
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _paths(entry)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value, enc_hook=str)
+
+
+def code_revision() -> str:
+    """Return the git commit of the code when it runs from a checkout, else the version."""
+    head = Path(__file__).resolve().parents[2] / ".git" / "HEAD"
+    if not head.is_file():
+        return __version__
+    text = head.read_text().strip()
+    ref = head.parent / text.removeprefix("ref: ")
+    return (ref.read_text().strip() if ref.is_file() else text)[:40]
