@@ -1,0 +1,5 @@
+"""`python -m bimedix` is the command line."""
+
+from bimedix.cli import main
+
+main()
