@@ -39,3 +39,9 @@ def encode(text: str) -> list[int]:
 def count_tokens(text: str) -> int:
     """Return the number of Mixtral tokens of a text, without start and end tokens."""
     return len(encode(text))
+
+
+def piece_of(token: int) -> str:
+    """Return the piece of a token id, with `▁` for the space before a word."""
+    piece: str = _processor().id_to_piece(token)
+    return piece

@@ -1,0 +1,54 @@
+"""One room by itself, on files of the user's own."""
+
+import shutil
+from importlib import import_module
+from pathlib import Path
+
+from bimedix.errors import UsageError
+from bimedix.path import CALLS, locked
+from bimedix.progress import Progress
+from bimedix.recipe import Recipe
+from bimedix.stage import Context, Summary
+
+
+def run_alone(
+    recipe: Recipe, room: str, inputs: dict[str, tuple[Path, str]], out: Path, progress: Progress
+) -> Summary:
+    """Run one room with the recipe's settings.
+
+    Args:
+        inputs: by room name, the path (file or stage folder) and the file name that the room reads there.
+
+    Raises:
+        UsageError: the recipe has no table for this room.
+    """
+    if room not in recipe.rooms:
+        listed = ", ".join(recipe.rooms) or "none"
+        raise UsageError(f"{recipe.path}: has no table [{room}]; it has: {listed}.")
+    with locked(out):
+        folders = {name: _as_folder(path, file, out / "input") for name, (path, file) in inputs.items()}
+        context = Context(out / CALLS, recipe.seed, progress, recipe.base)
+        summary: Summary = import_module(f"bimedix.{room}.room").run(
+            recipe.rooms[room], folders, out, context
+        )
+    return summary
+
+
+def _as_folder(path: Path, file: str, place: Path) -> Path:
+    if path.is_dir():
+        return path
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, place / file)
+    return place
+
+
+def read_folder(folder: Path, out: Path, names: tuple[str, ...], limit: int, progress: Progress) -> Summary:
+    """Read every known source below a folder."""
+    from bimedix.sources import room
+    from bimedix.sources.settings import DataSet, Settings
+
+    sets = tuple(DataSet(name, limit=limit) for name in names) or (DataSet("auto", limit=limit),)
+    with locked(out):
+        return room.run(
+            Settings(sets), {}, out, Context(out / CALLS, progress=progress, base=folder.resolve())
+        )

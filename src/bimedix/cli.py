@@ -1,0 +1,296 @@
+"""The command line: one verb per room, and `run`, `check`, `chat`, `validate`, `ls`, `show`, `init`, `env`.
+
+Heavy modules are imported inside the commands, so that `--help` answers at once. Every failure that a user
+can mend is one message on stderr and an exit code: 1 failed, 2 usage or recipe, 3 data missing.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bimedix import __version__
+from bimedix.errors import BimedixError, MissingError, UsageError, did_you_mean
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXTRAS = {"torch": "train", "transformers": "train", "accelerate": "train", "safetensors": "train",
+          "starlette": "serve", "uvicorn": "serve", "sqlalchemy": "review", "datasets": "bench",
+          "lm_eval": "bench", "peft": "bench"}  # fmt: skip
+NOTICE = "Research software. Not for clinical decisions."
+
+
+class _Cli(click.Group):
+    """Names the nearest command when one is misspelt."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise UsageError(f"no command '{args[0]}'.{hint}\n  `bimedix --help` lists them.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bimedix")
+def cli() -> None:
+    """From English medical records to a verified, evaluated bilingual medical language model.
+
+    Start with `bimedix run tiny`, then `bimedix init bimedix_en_ar my.toml`. Research software, not for
+    clinical decisions.
+    """
+
+
+def main() -> None:
+    """Run the command line and turn errors into messages and exit codes."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BimedixError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        _fail(f"this needs the package {error.name}.\n  Run `pip install 'bimedix[{extra}]'`.", 3)
+    except (BrokenPipeError, KeyboardInterrupt):
+        sys.exit(130)
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}.", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"bimedix: {message}", err=True)
+    sys.exit(code)
+
+
+def _options(*names: str) -> Callable[[F], F]:
+    """Add options that several commands share."""
+    known = {
+        "set": click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+            help="Override one value of the recipe, such as --set train.epochs=2; may be repeated.",
+        ),
+        "quiet": click.option("--quiet", "-q", is_flag=True, help="Print only errors and the last line."),
+        "json": click.option("--json", "as_json", is_flag=True, help="Progress and results as JSON rows."),
+        "recipe": click.option(
+            "--recipe", default="tiny", show_default=True, help="Recipe to take settings from: file or shipped name."
+        ),
+    }  # fmt: skip
+
+    def decorate(function: F) -> F:
+        for name in reversed(names):
+            function = known[name](function)
+        return function
+
+    return decorate
+
+
+def _progress(quiet: bool, as_json: bool) -> Any:
+    from bimedix.progress import Progress
+
+    return Progress("json" if as_json else "quiet" if quiet else "bar")
+
+
+def _say_json(value: Any) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.encode(value, order="sorted", enc_hook=str).decode())
+
+
+# --- the path -------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME]")
+@click.option("--until", metavar="ROOM", help="Stop after this room.")
+@_options("set", "quiet", "json")
+def run(
+    recipe: Path, out: Path | None, until: str | None, overrides: tuple[str, ...], quiet: bool, as_json: bool
+) -> None:
+    """Go through all rooms of RECIPE (a file, or the name of a shipped recipe) and write the report.
+
+    Finished stages are kept, a stage that was cut off goes on, a changed setting redoes what depends on it.
+    """
+    from bimedix.path import run_path
+    from bimedix.recipe import read_recipe
+    from bimedix.report import write_report
+
+    read = read_recipe(recipe, overrides)
+    folder = out or Path("runs") / read.name
+    progress = _progress(quiet, as_json)
+    results = run_path(read, folder, progress, until)
+    report = write_report(read, folder) if until is None else None
+    if as_json:
+        _say_json({"event": "end", "run": folder, "report": report, "stages": [r.__dict__ for r in results]})
+        return
+    if not quiet:
+        for result in results:
+            gone = f", {sum(result.summary.dropped.values()):,} dropped" if result.summary.dropped else ""
+            click.echo(
+                f"{result.folder.name:<15} {result.state:<10} {result.summary.written:>9,} records{gone}"
+                f"  {result.seconds:6.1f} s"
+            )
+    click.echo(f"Report: {report}" if report else f"Done: {results[-1].folder}")
+    if report and "train" in read.rooms:
+        click.echo(f"Chat:   bimedix chat {folder}\nServe:  bimedix serve {folder}\n{NOTICE}")
+
+
+@cli.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@_options("set", "json")
+def validate(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check RECIPE without loading a model: keys, data, endpoints, memory, trainable parameters."""
+    from bimedix.recipe import read_recipe
+    from bimedix.validate import validate_recipe
+
+    findings = validate_recipe(read_recipe(recipe, overrides))
+    if as_json:
+        _say_json([f.__dict__ for f in findings])
+    for finding in () if as_json else findings:
+        click.echo(f"{finding.level:<8} {finding.room:<11} {finding.text}")
+    worst = {f.level for f in findings}
+    if "missing" in worst:
+        raise MissingError(
+            f"{recipe}: something the recipe needs is not there (lines marked `missing` above)."
+        )
+    if "error" in worst:
+        raise UsageError(f"{recipe}: the recipe cannot run (lines marked `error` above).")
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+def init(name: str, target: Path | None) -> None:
+    """Copy the shipped recipe NAME to TARGET (default NAME.toml), to be edited."""
+    from bimedix.files import write_text
+    from bimedix.recipe import find_recipe
+
+    source = find_recipe(Path(name))
+    target = target or Path(f"{name}.toml")
+    if target.exists():
+        raise UsageError(f"{target}: exists already.\n  Choose another name: bimedix init {name} OTHER.toml")
+    data = os.path.relpath(source.parent, target.parent.resolve())
+    text = source.read_text(encoding="utf-8").replace('data = "../', f'data = "{data}/../')
+    write_text(target, text)
+    click.echo(f"{target}: edit it, then `bimedix validate {target}` and `bimedix run {target}`.")
+
+
+# --- rooms one by one -----------------------------------------------------------------------------------
+
+SLOTS = {
+    "curate": ("sources", "records.jsonl", "Clean records: keyword filter, documents, exact duplicates."),
+    "synthesize": ("curate", "records.jsonl", "Write dialogues and rationales from exam questions."),
+    "translate": ("curate", "records.jsonl", "Translate, check, score, revise and route records."),
+    "review": ("translate", "records.jsonl", "Make review sheets of translations; take filled sheets in."),
+    "mix": ("curate", "records.jsonl", "Mix languages at a ratio, decontaminate, lay out as chats."),
+    "train": ("mix", "train.jsonl", "Train adapters on mixed conversations."),
+}
+"""Room: (the input it reads, the file in it, help)."""
+
+
+def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
+    @click.argument("source", type=click.Path(exists=True, path_type=Path))
+    @click.argument("out", type=click.Path(path_type=Path))
+    @_options("recipe", "set", "quiet", "json")
+    def command(
+        source: Path, out: Path, recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool
+    ) -> None:
+        from bimedix.alone import run_alone
+        from bimedix.recipe import read_recipe
+
+        read = read_recipe(Path(recipe), overrides)
+        summary = run_alone(read, room, {slot: (source, file)}, out, _progress(quiet, as_json))
+        if as_json:
+            _say_json(summary.__dict__)
+        else:
+            gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
+            click.echo(f"{summary.written:,} records written to {out}{gone}")
+
+    command.__doc__ = (
+        f"{text}\n\nSOURCE is a file ({file}) or the folder of a stage; OUT is the folder to fill. Settings "
+        f"come from the table [{room}] of --recipe."
+    )
+    return click.command(room)(command)
+
+
+for _room, (_slot, _file, _text) in SLOTS.items():
+    cli.add_command(_room_command(_room, _slot, _file, _text))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--source", "names", multiple=True, help="Only these sources; see `bimedix ls sources`.")
+@click.option("--limit", default=0, help="Usable records per source; 0 takes all.", show_default=True)
+@_options("quiet", "json")
+def sources(folder: Path, out: Path, names: tuple[str, ...], limit: int, quiet: bool, as_json: bool) -> None:
+    """Read every known source below FOLDER in its original format into OUT."""
+    from bimedix.alone import read_folder
+
+    summary = read_folder(folder, out, names, limit, _progress(quiet, as_json))
+    if as_json:
+        _say_json(summary.__dict__)
+        return
+    gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
+    click.echo(f"{summary.written:,} records written to {out}{gone}")
+
+
+# --- looking --------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument(
+    "what", type=click.Choice(["recipes", "sources", "languages", "checks", "benchmarks", "schema"])
+)
+@_options("json")
+def ls(what: str, as_json: bool) -> None:
+    """List recipes, sources, languages, integrity checks, benchmarks, or print the recipe's JSON Schema."""
+    from bimedix.listing import LISTINGS, recipe_schema
+
+    if what == "schema":
+        click.echo(recipe_schema())
+        return
+    rows = LISTINGS[what]()
+    if as_json:
+        _say_json(rows)
+        return
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]) - 1)]
+    for row in rows:
+        click.echo("  ".join([*(f"{v!s:<{w}}" for v, w in zip(row, widths, strict=False)), str(row[-1])]))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("-n", "count", default=3, show_default=True, help="How many records.")
+@click.option("--id", "record_id", help="The record with this id.")
+@click.option("--drops", is_flag=True, help="What the stage left out, and why.")
+@click.option("--tokens", is_flag=True, help="Conversations as coloured tokens with their loss mask.")
+@_options("json")
+def show(path: Path, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool) -> None:
+    """Look into PATH: a records file, or the folder of a stage."""
+    from bimedix.show import show_records
+
+    show_records(path, count=count, record_id=record_id, drops=drops, tokens=tokens, as_json=as_json)
+
+
+@cli.command()
+@_options("json")
+def env(as_json: bool) -> None:
+    """Tell what this machine has: versions, extras, cores, memory, accelerator."""
+    from bimedix.listing import environment
+
+    facts = environment()
+    if as_json:
+        _say_json(facts)
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:<18} {value}")
