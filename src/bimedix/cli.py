@@ -81,7 +81,7 @@ def _options(*names: str) -> Callable[[F], F]:
         "quiet": click.option("--quiet", "-q", is_flag=True, help="Print only errors and the last line."),
         "json": click.option("--json", "as_json", is_flag=True, help="Progress and results as JSON rows."),
         "recipe": click.option(
-            "--recipe", default="tiny", show_default=True, help="Recipe to take settings from: file or shipped name."
+            "--recipe", default="tiny", show_default=True, help="Recipe with the settings: a file or a name."
         ),
     }  # fmt: skip
 

@@ -49,7 +49,8 @@ def records_file(path: Path, name: str) -> Path:
 
 
 def _with_id(records: Any, record_id: str) -> tuple[list[Struct], list[str]]:
-    ids, found = [], []
+    ids: list[str] = []
+    found: list[Struct] = []
     for record in records:
         if record.id == record_id:
             found.append(record)
