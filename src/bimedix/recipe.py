@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from bimedix.errors import MissingError, RecipeError, did_you_mean
+from bimedix.errors import MissingError, RecipeError, UsageError, did_you_mean
 
 ROOMS = ("sources", "curate", "synthesize", "translate", "review", "mix", "train", "evaluate", "serve")
 SETTINGS = {room: f"bimedix.{room}.settings" for room in ROOMS}
@@ -217,8 +217,8 @@ def _build_dataclass(cls: type[Any], value: Any, places: _Places, key: Key) -> A
     built = {name: build(hints[name], v, places, (*key, name)) for name, v in value.items()}
     try:
         return cls(**built)
-    except ValueError as error:
-        raise _wrong(places, key, f"{error}.") from error
+    except (ValueError, UsageError) as error:
+        raise _wrong(places, key, str(error)) from error
 
 
 def _dotted(key: Key) -> str:
