@@ -47,7 +47,7 @@ def read_folder(folder: Path, out: Path, names: tuple[str, ...], limit: int, pro
     from bimedix.sources import room
     from bimedix.sources.settings import DataSet, Settings
 
-    sets = tuple(DataSet(name, limit=limit) for name in names) or (DataSet("auto", limit=limit),)
+    sets = tuple(DataSet(name) for name in names) or (DataSet(),)
     with locked(out):
         return room.run(
             Settings(sets), {}, out, Context(out / CALLS, progress=progress, base=folder.resolve())

@@ -1,7 +1,7 @@
 """The register of test sets, their averages, and the published figures with what is wrong in them.
 
-The four English sets of BiMediX give nine columns (MMLU counts as six), each also in
-Arabic; MMedBench has six languages. Published rows are in `data/reference-figures.toml`, with source, setting and protocol each.
+The four English sets of BiMediX give nine columns (MMLU counts as six), each also in Arabic; MMedBench
+has six languages. Published rows are in `data/reference-figures.toml`, with source, setting and protocol.
 """
 
 import math
@@ -74,7 +74,7 @@ class Cell:
 
 
 def macro9(cells: Mapping[str, Cell]) -> float:
-    """Return the plain mean of the nine columns, BiMediX's AVG: a small MMLU set weighs as much as MedMCQA."""
+    """Return the plain mean of the nine columns, BiMediX's AVG: small MMLU sets weigh as much as MedMCQA."""
     return _mean([_nine(cells)[name].accuracy for name in NINE])
 
 

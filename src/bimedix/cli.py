@@ -273,13 +273,12 @@ def ls(what: str, as_json: bool) -> None:
 @click.option("-n", "count", default=3, show_default=True, help="How many records.")
 @click.option("--id", "record_id", help="The record with this id.")
 @click.option("--drops", is_flag=True, help="What the stage left out, and why.")
-@click.option("--tokens", is_flag=True, help="Conversations as coloured tokens with their loss mask.")
 @_options("json")
-def show(path: Path, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool) -> None:
+def show(path: Path, count: int, record_id: str | None, drops: bool, as_json: bool) -> None:
     """Look into PATH: a records file, or the folder of a stage."""
     from bimedix.show import show_records
 
-    show_records(path, count=count, record_id=record_id, drops=drops, tokens=tokens, as_json=as_json)
+    show_records(path, count=count, record_id=record_id, drops=drops, as_json=as_json)
 
 
 @cli.command()

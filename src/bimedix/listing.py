@@ -51,15 +51,16 @@ def list_checks() -> Rows:
     from bimedix.integrity import CHECKS
 
     head: Rows = [("check", "severity", "what it finds")]
-    return head + [(name, c.severity, c.description) for name, c in CHECKS.items()]
+    return head + [(name, c.severity, c.about) for name, c in CHECKS.items()]
 
 
 def list_benchmarks() -> Rows:
-    """Return the register of test sets."""
-    from bimedix.benchmarks import BENCHMARKS
+    """Return the nine columns of BiMediX and the six of MMedBench."""
+    from bimedix.benchmarks import MMEDBENCH, NINE
 
-    head: Rows = [("benchmark", "items", "source")]
-    return head + [(b.name, b.items, b.source) for b in BENCHMARKS.values()]
+    rows: Rows = [("benchmark", "items", "what")]
+    rows += [(name, str(row.items), row.title) for name, row in NINE.items()]
+    return rows + [(f"mmedbench-{c}", str(test), f"MMedBench, {c}") for c, (_, test) in MMEDBENCH.items()]
 
 
 LISTINGS: dict[str, Callable[[], Rows]] = {

@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from html import escape
 from itertools import islice
-from typing import Any
 
-from bimedix.benchmarks import published_tables
-from bimedix.languages import LANGUAGES
 from bimedix.records import Translation, item_fields
 from bimedix.report.facts import Run
 from bimedix.report.page import Markup, block, page, paragraphs, table
-from bimedix.report.plots import bars, histogram, lines
+from bimedix.report.plots import histogram
 
 NOTICE = (
     "Research software and research data. Nothing here is fit for clinical decisions; "
@@ -47,22 +44,6 @@ def path_section(run: Run) -> str:
     )
 
 
-# --- data -----------------------------------------------------------------------------------------------
-
-
-def data_section(run: Run) -> str:
-    """The paper's Figures 3 and 4 for this data."""
-    statistics = run.json("mix", "statistics.json")
-    if not statistics:
-        return ""
-    return "<h2>Training data</h2>" + statistics_tables(statistics)
-
-
-def statistics_tables(statistics: dict[str, Any]) -> str:
-    """Return the tables and plots of `statistics.json`."""
-    raise NotImplementedError
-
-
 def translation_section(run: Run) -> str:
     """Scores before and after revision, routes, and one record of each fate."""
     first: list[float] = []
@@ -74,7 +55,9 @@ def translation_section(run: Run) -> str:
         attempts = [a.score for a in translation.attempts if a.score is not None]
         if attempts:
             first.append(attempts[0])
-            kept.append(max(attempts) if translation.best < 0 else translation.attempts[translation.best].score or 0.0)
+            kept.append(
+                max(attempts) if translation.best < 0 else translation.attempts[translation.best].score or 0.0
+            )
         fate = "revised" if translation.best > 0 and translation.route == "accepted" else translation.route
         shown.setdefault(fate, translation)
     if not routes:
@@ -82,11 +65,13 @@ def translation_section(run: Run) -> str:
     edges = (0, 50, 60, 70, 80, 90, 95, 100)
     plot = histogram({"first translation": first, "after revision": kept}, edges=edges, unit="records")
     settings = run.recipe.rooms["translate"]
-    rows = [(name, count, f"{100 * count / sum(routes.values()):.1f} %") for name, count in sorted(routes.items())]
+    rows = [
+        (name, count, f"{100 * count / sum(routes.values()):.1f} %") for name, count in sorted(routes.items())
+    ]
     return (
         "<h2>Translation</h2>"
-        f'<p class="note">Score from 0 to 100 per record; accepted from {settings.threshold:g} with no failed '
-        "integrity check. A failed check outweighs any score.</p>"
+        f'<p class="note">Score from 0 to 100 per record; accepted from {settings.threshold:g} '
+        "with no failed integrity check. A failed check outweighs any score.</p>"
         + plot
         + table(("route", "records", "share"), rows)
         + "".join(_example(fate, shown[fate]) for fate in ("revised", "review", "accepted") if fate in shown)
@@ -104,7 +89,11 @@ def _example(fate: str, translation: Translation) -> str:
     source = item_fields(translation.source)
     target = item_fields(translation.target) if translation.target else {}
     rows = [
-        (name, Markup(paragraphs(text, translation.source.language)), Markup(paragraphs(target.get(name, ""))))
+        (
+            name,
+            Markup(paragraphs(text, translation.source.language)),
+            Markup(paragraphs(target.get(name, ""))),
+        )
         for name, text in islice(source.items(), 6)
     ]
     history = [
@@ -124,22 +113,6 @@ def _example(fate: str, translation: Translation) -> str:
     )
 
 
-# --- training -------------------------------------------------------------------------------------------
-
-
-def training_section(run: Run) -> str:
-    """The loss curve and what was trained."""
-    raise NotImplementedError
-
-
-# --- evaluation -----------------------------------------------------------------------------------------
-
-
-def evaluation_section(run: Run) -> str:
-    """Accuracy in each language and bilingual, with intervals; published rows quoted beside."""
-    raise NotImplementedError
-
-
 # --- drops ----------------------------------------------------------------------------------------------
 
 
@@ -153,15 +126,14 @@ def drops_section(run: Run) -> str:
             rows.append((room, reason, count, place))
     if not rows:
         return "<h2>Left out</h2><p>Nothing was dropped.</p>"
-    note = '<p class="note">Every dropped record is kept whole in the stage\'s <code>dropped.jsonl</code>.</p>'
+    note = (
+        '<p class="note">Every dropped record is kept whole in the stage\'s <code>dropped.jsonl</code>.</p>'
+    )
     return "<h2>Left out, and why</h2>" + note + table(("stage", "reason", "records", "first one"), rows)
 
 
 SECTIONS: tuple[Callable[[Run], str], ...] = (
     path_section,
-    data_section,
     translation_section,
-    training_section,
-    evaluation_section,
     drops_section,
 )
