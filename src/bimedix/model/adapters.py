@@ -1,0 +1,378 @@
+"""Attach adapters to a loaded model, name them, store them, prove that they were trained, merge them.
+
+Modules are swapped in place; no library is patched. There is one canonical form, with the names of
+Mixtral's checkpoints, one pair A, B per matrix and per expert:
+
+    model.layers.L.self_attn.q_proj.lora_A                   [R, in]   and lora_B [out, R]
+    model.layers.L.block_sparse_moe.experts.E.w1.lora_A      (w2, w3 alike)
+    model.layers.L.block_sparse_moe.gate.lora_A, or gate.weight when the router is trained in full
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from bimedix.errors import BimedixError, DataError, MissingError, UsageError
+from bimedix.files import read_json, write_json, written_whole
+from bimedix.model.load import expert_names, plain_tensors, save_model
+from bimedix.model.lora import LoraLinear, start_a
+from bimedix.model.moe import ExpertOptions, Factors, PlainWeights, run_experts
+from bimedix.model.router import EngineState, Router
+from bimedix.model.settings import AdapterSettings
+
+WEIGHTS = "adapter.safetensors"
+CARD = "adapter.json"
+ATTENTION_PARTS = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj"}
+DENSE_PARTS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+
+
+class Experts(nn.Module):
+    """The experts of one layer: base stacks under the names of transformers, and their adapters."""
+
+    def __init__(self, gate_up_proj: nn.Parameter, down_proj: nn.Parameter, state: EngineState) -> None:
+        super().__init__()
+        self.gate_up_proj, self.down_proj = gate_up_proj, down_proj
+        self.count = gate_up_proj.shape[0]
+        self.rank, self.scale, self.dropout = 0, 0.0, 0.0
+        self.state = state
+        self.targets: tuple[str, ...] = ()
+        for name in Factors._fields:
+            self.register_parameter(f"lora_{name}", None)
+
+    def add_adapters(self, settings: AdapterSettings, seed: int) -> None:
+        """Freeze the base and give w1, w2, w3 adapters where `settings.targets` names them."""
+        self.gate_up_proj.requires_grad_(False)
+        self.down_proj.requires_grad_(False)
+        self.targets = tuple(t for t in ("w1", "w2", "w3") if t in settings.targets)
+        self.rank, self.scale, self.dropout = settings.rank, settings.scale, settings.dropout
+        experts, hidden, ffn = self.down_proj.shape
+        device, rank = self.down_proj.device, settings.rank
+        inner = [t for t in ("w1", "w3") if t in self.targets]
+        if inner:
+            a13 = start_a(experts, len(inner) * rank, hidden, seed=seed)
+            self.lora_a13 = nn.Parameter(a13.to(device))
+        for name in inner:
+            setattr(self, f"lora_b{name[1]}", nn.Parameter(torch.zeros(experts, ffn, rank, device=device)))
+        if "w2" in self.targets:
+            self.lora_a2 = nn.Parameter(start_a(experts, rank, ffn, seed=seed + 1).to(device))
+            self.lora_b2 = nn.Parameter(torch.zeros(experts, hidden, rank, device=device))
+
+    @property
+    def factors(self) -> Factors:
+        """The adapter stacks."""
+        return Factors(*(getattr(self, f"lora_{name}") for name in Factors._fields))
+
+    def pair(self, target: str) -> tuple[Tensor, Tensor]:
+        """Return views on A [E, R, in] and B [E, out, R] of w1, w2 or w3."""
+        factors = self.factors
+        if target == "w2":
+            assert factors.a2 is not None and factors.b2 is not None
+            return factors.a2, factors.b2
+        b = factors.b1 if target == "w1" else factors.b3
+        assert factors.a13 is not None and b is not None
+        first = target == "w1" or factors.b1 is None
+        return factors.a13[:, : self.rank] if first else factors.a13[:, self.rank :], b
+
+    def forward(self, x_TH: Tensor, shares_TK: Tensor, experts_TK: Tensor) -> Tensor:
+        """Return the weighted sum of the experts' outputs, [T, H]."""
+        weights = PlainWeights(self.gate_up_proj, self.down_proj)
+        training = self.training and torch.is_grad_enabled()
+        dropout = self.dropout if self.training else 0.0
+        options = ExpertOptions(
+            scale=self.scale,
+            dropout=dropout,
+            dropout_seed=int(torch.randint(2**31, ())) if dropout else 0,
+            save_gate_up=self.state.save_gate_up and training,
+        )
+        trained = weights if self.gate_up_proj.requires_grad else None
+        return run_experts(
+            x_TH, shares_TK, experts_TK, weights, self.count,
+            options=options, trained_base=trained, factors=self.factors,
+        )  # fmt: skip
+
+
+class MoeBlock(nn.Module):
+    """Router and experts of one layer, in the place and under the names of transformers' block."""
+
+    def __init__(self, gate: Router, experts: Experts) -> None:
+        super().__init__()
+        self.gate, self.experts = gate, experts
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the block's output, [..., H] as it came."""
+        x_TH = hidden.reshape(-1, hidden.shape[-1])
+        shares_TK, experts_TK = self.gate(x_TH)
+        out_TH: Tensor = self.experts(x_TH, shares_TK, experts_TK)
+        return out_TH.reshape(hidden.shape)
+
+
+def install(model: Any) -> EngineState:
+    """Put our MoE block in the place of transformers', sharing its weights; returns the shared state.
+
+    Does nothing the second time. Dense models have no such block and keep their own.
+    """
+    state: EngineState | None = getattr(model, "engine_state", None)
+    if state is not None:
+        return state
+    state = EngineState()
+    config = model.config
+    normalise = bool(getattr(config, "norm_topk_prob", True))
+    for layer in model.model.layers:
+        if hasattr(layer.mlp, "experts"):
+            old = layer.mlp
+            gate = Router(old.gate.weight, config.num_experts_per_tok, state, normalise=normalise)
+            layer.mlp = MoeBlock(gate, Experts(old.experts.gate_up_proj, old.experts.down_proj, state))
+            layer.mlp.train(model.training)
+    model.engine_state = state
+    return state
+
+
+def blocks(model: Any) -> list[tuple[int, MoeBlock]]:
+    """Return (layer, block) of all MoE layers."""
+    return [(at, layer.mlp) for at, layer in enumerate(model.model.layers) if isinstance(layer.mlp, MoeBlock)]
+
+
+def attach(model: Any, settings: AdapterSettings) -> Any:
+    """Freeze the model and give it adapters; returns the same model.
+
+    Raises:
+        UsageError: a target is not in this model, or it already has adapters.
+    """
+    if getattr(model, "adapter_settings", None) is not None:
+        raise UsageError("the model already has adapters; merge them, or load the base again.")
+    install(model)
+    model.requires_grad_(False)
+    found: set[str] = set()
+    for index, layer in enumerate(model.model.layers):
+        seed = settings.seed * 1_000_003 + index * 1009
+        found |= _attach_linear(layer.self_attn, ATTENTION_PARTS, settings, seed)
+        if isinstance(layer.mlp, MoeBlock):
+            layer.mlp.experts.add_adapters(settings, seed + 100)
+            found |= set(layer.mlp.experts.targets)
+            found |= _attach_router(layer.mlp.gate, settings, seed + 200)
+        else:
+            found |= _attach_linear(layer.mlp, DENSE_PARTS, settings, seed + 100)
+    if missing := [t for t in settings.targets if t not in found]:
+        raise UsageError(
+            f"adapter targets {missing} are not in this {type(model).__name__}.\n"
+            f"  It has: {', '.join(sorted(found)) or 'none of those asked for'}."
+        )
+    model.adapter_settings = settings
+    return model
+
+
+def _attach_linear(
+    parent: nn.Module, parts: Mapping[str, str], settings: AdapterSettings, seed: int
+) -> set[str]:
+    """Swap the targeted linear layers of a module; returns the targets found."""
+    found: set[str] = set()
+    for at, (target, name) in enumerate(parts.items()):
+        base = getattr(parent, name, None)
+        if target in settings.targets and isinstance(base, nn.Linear):
+            swapped = LoraLinear(
+                base, rank=settings.rank, scale=settings.scale, dropout=settings.dropout, seed=seed + at
+            )
+            setattr(parent, name, swapped.train(parent.training))
+            found.add(target)
+    return found
+
+
+def _attach_router(gate: Router, settings: AdapterSettings, seed: int) -> set[str]:
+    """Set how the router is trained; returns {"gate"} when it is a target."""
+    gate.mode = settings.router_mode
+    if gate.mode == "full":
+        gate.weight = nn.Parameter(gate.weight.detach().float().clone())
+    elif gate.mode == "lora":
+        experts, hidden = gate.weight.shape
+        device = gate.weight.device
+        gate.lora_a = nn.Parameter(start_a(settings.rank, hidden, seed=seed).to(device))
+        gate.lora_b = nn.Parameter(torch.zeros(experts, settings.rank, device=device))
+        gate.scale = settings.scale
+    found: set[str] = {"gate"} if "gate" in settings.targets else set()
+    return found
+
+
+def named_adapters(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """Yield (canonical name, view) of every trained adapter tensor; writing to a view writes the adapter."""
+    names = expert_names(model.config.model_type)
+    for index, layer in enumerate(model.model.layers):
+        head = f"model.layers.{index}"
+        yield from _named_linear(layer.self_attn, f"{head}.self_attn", ATTENTION_PARTS)
+        if not isinstance(layer.mlp, MoeBlock):
+            yield from _named_linear(layer.mlp, f"{head}.mlp", DENSE_PARTS)
+            continue
+        gate, experts = layer.mlp.gate, layer.mlp.experts
+        if gate.mode == "full":
+            yield f"{head}.{names.block}.gate.weight", gate.weight.data
+        elif gate.lora_a is not None and gate.lora_b is not None:
+            yield f"{head}.{names.block}.gate.lora_A", gate.lora_a.data
+            yield f"{head}.{names.block}.gate.lora_B", gate.lora_b.data
+        for target in experts.targets:
+            a, b = experts.pair(target)
+            for expert in range(experts.count):
+                own = f"{head}.{names.block}.experts.{expert}.{getattr(names, target)}"
+                yield f"{own}.lora_A", a.data[expert]
+                yield f"{own}.lora_B", b.data[expert]
+
+
+def _named_linear(parent: nn.Module, head: str, parts: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
+    for name in parts.values():
+        layer = getattr(parent, name, None)
+        if isinstance(layer, LoraLinear):
+            yield f"{head}.{name}.lora_A", layer.lora_a.data
+            yield f"{head}.{name}.lora_B", layer.lora_b.data
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write the adapters as safetensors and their settings as JSON."""
+    from safetensors.torch import save_file
+
+    settings: AdapterSettings = model.adapter_settings
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in named_adapters(model)}
+    with written_whole(folder / WEIGHTS) as part:
+        save_file(tensors, part, metadata={"format": "pt"})
+    write_json(
+        folder / CARD,
+        {"format": 1, "architecture": type(model).__name__, "settings": asdict(settings)},
+    )
+
+
+def read_adapter_settings(folder: Path) -> AdapterSettings:
+    """Return the settings that an adapter folder was written with."""
+    if not (folder / CARD).exists():
+        raise MissingError(f"{folder}: no {CARD}; this is not an adapter folder.")
+    try:
+        return msgspec.convert(read_json(folder / CARD)["settings"], AdapterSettings)
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / CARD}: not the settings of an adapter: {error}.") from error
+
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """Attach the adapters of a folder to a plain model; every tensor has to find its place.
+
+    Raises:
+        DataError: names or shapes of the file and of the model differ; nothing is dropped silently.
+    """
+    from safetensors.torch import load_file
+
+    attach(model, read_adapter_settings(folder))
+    if not (folder / WEIGHTS).exists():
+        raise MissingError(f"{folder}: no {WEIGHTS}.")
+    put_adapters(model, load_file(folder / WEIGHTS), str(folder / WEIGHTS))
+    return model
+
+
+def put_adapters(model: Any, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy tensors by canonical name into the model's adapters; both sides need the same names."""
+    own = dict(named_adapters(model))
+    if own.keys() != tensors.keys():
+        more, less = sorted(tensors.keys() - own.keys()), sorted(own.keys() - tensors.keys())
+        raise DataError(
+            f"{source}: {len(more)} tensors have no place in the model (such as {more[:2]}), "
+            f"{len(less)} of the model's adapters are not in the file (such as {less[:2]})."
+        )
+    for name, view in own.items():
+        if view.shape != tensors[name].shape:
+            raise DataError(
+                f"{source}: {name} has shape {tuple(tensors[name].shape)}, the model's {tuple(view.shape)}."
+            )
+        view.copy_(tensors[name])
+
+
+def fingerprints(model: Any) -> dict[str, str]:
+    """Return a hash of every adapter tensor by canonical name."""
+    return {
+        name: hashlib.blake2b(
+            tensor.detach().cpu().contiguous().numpy().tobytes(), digest_size=16
+        ).hexdigest()
+        for name, tensor in named_adapters(model)
+    }
+
+
+def audit_trained(
+    before: Mapping[str, str], after: Mapping[str, str], idle: frozenset[tuple[int, int]] = frozenset()
+) -> None:
+    """Raise when an adapter that was declared did not move between two fingerprints.
+
+    B starts at zero, so that the first thing to move in a pair is B: a B that stands still has had no
+    gradient at all. `idle` names (layer, expert) that received no token, where this is as it should be.
+
+    Raises:
+        BimedixError: names how many stood still, and some of them.
+    """
+    if before.keys() != after.keys():
+        raise BimedixError("the adapters before and after training have different names.")
+    still = [
+        name
+        for name in before
+        if not name.endswith("lora_A") and before[name] == after[name] and _place(name) not in idle
+    ]
+    if still:
+        raise BimedixError(
+            f"{len(still)} of {len(before)} adapter tensors did not change in training, such as "
+            f"{', '.join(still[:3])}.\n  They had no gradient; this adapter must not be used."
+        )
+
+
+def _place(name: str) -> tuple[int, int] | None:
+    """Return (layer, expert) of an expert's tensor by its canonical name."""
+    parts = name.split(".")
+    if "experts" not in parts:
+        return None
+    return int(parts[parts.index("layers") + 1]), int(parts[parts.index("experts") + 1])
+
+
+def count_trainable(model: nn.Module) -> int:
+    """Return the number of parameters that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def merged_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """Yield plain checkpoint tensors with the adapters added in, in float32, one matrix at a time."""
+    adapters = dict(named_adapters(model))
+    scale = model.adapter_settings.scale if getattr(model, "adapter_settings", None) else 0.0
+    used: set[str] = set()
+    for name, tensor in plain_tensors(model):
+        head = name.removesuffix(".weight")
+        a, b = adapters.get(f"{head}.lora_A"), adapters.get(f"{head}.lora_B")
+        used |= {f"{head}.lora_A", f"{head}.lora_B", name} & adapters.keys()
+        if a is None or b is None:
+            yield name, tensor.to(model.dtype)
+        else:
+            yield name, (tensor.float() + scale * (b.float() @ a.float())).to(model.dtype)
+    if left := sorted(adapters.keys() - used):
+        raise BimedixError(f"{len(left)} adapters found no matrix to be merged into, such as {left[:2]}.")
+
+
+def merge(model: Any, folder: Path, tokenizer: Any = None, *, tolerance: float = 1e-4) -> float:
+    """Write the model with its adapters merged in as a plain checkpoint, read it back, compare logits.
+
+    Returns:
+        The largest difference of a logit, relative to the largest logit, on a fixed row of tokens.
+
+    Raises:
+        BimedixError: the difference is above `tolerance` (for float32; half precision is given 0.05).
+    """
+    from bimedix.model.load import load_model
+
+    save_model(model, folder, tokenizer, merged_tensors(model))
+    name = str(model.dtype).removeprefix("torch.")
+    again = load_model(folder.resolve(), dtype=name).to(model.device)
+    ids = torch.arange(1, 65, device=model.device)[None] * 7919 % model.config.vocab_size
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        mine, other = model(ids).logits.float(), again(ids).logits.float()
+    model.train(training)
+    difference = float((mine - other).abs().max() / mine.abs().max())
+    if not difference <= (tolerance if model.dtype == torch.float32 else 0.05):
+        raise BimedixError(f"{folder}: merged logits differ from the adapter model's by {difference:.2e}.")
+    write_json(folder / "merge.json", json.loads(json.dumps({"largest_relative_difference": difference})))
+    return difference

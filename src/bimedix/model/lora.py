@@ -1,0 +1,42 @@
+"""A linear layer with a low-rank adapter beside its frozen weight."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear
+
+
+def start_a(*shape: int, seed: int) -> Tensor:
+    """Return start values of A: uniform as torch's Linear (Kaiming with a = √5), float32, from a seed.
+
+    The last dimension is the fan-in. B starts at zero, so that the adapter starts as no change.
+    """
+    source = torch.Generator().manual_seed(seed)
+    bound = 1 / math.sqrt(shape[-1])
+    return torch.empty(*shape).uniform_(-bound, bound, generator=source)
+
+
+class LoraLinear(nn.Module):
+    """y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ, with W and b frozen; A, B in float32."""
+
+    def __init__(self, base: nn.Linear, *, rank: int, scale: float, dropout: float, seed: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(base.weight.detach(), requires_grad=False)
+        self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
+        outputs, inputs = base.weight.shape
+        device = base.weight.device
+        self.lora_a = nn.Parameter(start_a(rank, inputs, seed=seed).to(device))
+        self.lora_b = nn.Parameter(torch.zeros(outputs, rank, device=device))
+        self.scale, self.dropout = scale, dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output plus what the adapter adds."""
+        seen = dropout(x, self.dropout, self.training) if self.dropout else x
+        down = linear(seen, self.lora_a.to(x.dtype))
+        return linear(x, self.weight, self.bias) + self.scale * linear(down, self.lora_b.to(x.dtype))
+
+    def merged(self) -> Tensor:
+        """Return W + s B A, added in float32 and rounded once."""
+        delta = self.scale * (self.lora_b.float() @ self.lora_a.float())
+        return (self.weight.float() + delta).to(self.weight.dtype)

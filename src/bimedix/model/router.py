@@ -1,0 +1,149 @@
+"""The router: float32 scores, top-k, and a load-balancing loss that is injected as a gradient.
+
+Shapes: T tokens, K experts per token, E experts, H hidden, R rank.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
+
+from bimedix.model.settings import RouterMode
+
+
+@dataclass
+class EngineState:
+    """What the blocks of one model share while a batch goes through it."""
+
+    documents: Tensor | None = None
+    """Index of the document every token belongs to, [T]; None: all tokens are one document."""
+    balance_weight: float = 0.0
+    """Weight of one token's balance loss in one layer: coefficient / (layers x tokens of the batch)."""
+    balance_sum: float = 0.0
+    """Balance loss seen since it was last read: sum over tokens and layers, counted in backward only."""
+    replay: Literal["off", "record", "replay"] = "off"
+    """Under recomputation: remember which experts were chosen, or use what was remembered."""
+    save_gate_up: bool = True
+    """Keep the experts' pre-activations for backward instead of computing them again."""
+
+
+def choose(logits_TE: Tensor, k: int, *, normalise: bool = True) -> tuple[Tensor, Tensor]:
+    """Pick k experts for every token, and the share of the output each one gives.
+
+    Args:
+        logits_TE: raw router scores, float32 or float64.
+        k: experts per token.
+        normalise: shares of a token sum to 1 (Mixtral); Qwen3-MoE says so in its config.
+
+    Returns:
+        shares_TK and experts_TK, best first.
+
+    Source: Mixtral of Experts (arXiv 2401.04088), section 2.1.
+    """
+    best_TK, experts_TK = logits_TE.softmax(dim=-1).topk(k, dim=-1)
+    if normalise:
+        best_TK = best_TK / best_TK.sum(dim=-1, keepdim=True)
+    return best_TK, experts_TK
+
+
+def balance_per_token(
+    logits_TE: Tensor, experts_TK: Tensor, documents: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the balance loss of every token, [T], and its gradient by the raw logits, [T, E].
+
+    Token t of document d pays E Σ_e f(d, e) p(t, e): f is the share of d's tokens that went to expert e, p
+    the softmax of the raw logits, once. The mean over the tokens of a document is the Switch loss of that
+    document (arXiv 2101.03961, equations 4 to 6; equal loads give K). Because f never looks beyond the
+    document, neither packing nor micro-batches nor ranks change it; f has no gradient.
+    """
+    tokens, experts = logits_TE.shape
+    group = torch.zeros(tokens, dtype=torch.long, device=logits_TE.device) if documents is None else documents
+    counts = torch.zeros(int(group.max()) + 1, experts, dtype=logits_TE.dtype, device=logits_TE.device)
+    chosen_TE = torch.zeros_like(logits_TE).scatter_(1, experts_TK, 1.0)
+    counts.index_add_(0, group, chosen_TE)
+    lengths = torch.bincount(group).to(counts.dtype)
+    share_TE = (counts / lengths[:, None])[group]
+    p_TE = logits_TE.softmax(dim=-1)
+    loss_T = experts * (share_TE * p_TE).sum(dim=-1)
+    gradient_TE = p_TE * (experts * share_TE - loss_T[:, None])
+    return loss_T, gradient_TE
+
+
+class _InjectBalance(torch.autograd.Function):
+    """Identity on the logits; adds the balance loss' gradient on the way back.
+
+    So the loss is counted once whatever is recomputed, and needs no list of logits beside the model.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits_TE: Tensor, experts_TK: Tensor, state: EngineState) -> Tensor:
+        ctx.save_for_backward(logits_TE, experts_TK, state.documents)
+        ctx.state, ctx.weight = state, state.balance_weight
+        return logits_TE.view_as(logits_TE)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_TE: Tensor) -> tuple[Tensor, None, None]:
+        logits_TE, experts_TK, documents = ctx.saved_tensors
+        loss_T, gradient_TE = balance_per_token(logits_TE, experts_TK, documents)
+        ctx.state.balance_sum += float(loss_T.sum())
+        return grad_TE + ctx.weight * gradient_TE, None, None
+
+
+class Router(nn.Module):
+    """Scores experts in float32; frozen, trained in full, or with a low-rank adapter."""
+
+    load: Tensor
+    """Tokens sent to each expert since it was last read, [E]."""
+
+    def __init__(self, weight_EH: Tensor, k: int, state: EngineState, *, normalise: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight_EH.detach(), requires_grad=weight_EH.requires_grad)
+        self.k, self.normalise, self.state = k, normalise, state
+        self.mode: RouterMode = "frozen"
+        self.scale = 0.0
+        self.lora_a: nn.Parameter | None = None
+        self.lora_b: nn.Parameter | None = None
+        self._remembered: Tensor | None = None
+        none = torch.zeros(len(weight_EH), dtype=torch.long, device=weight_EH.device)
+        self.register_buffer("load", none, persistent=False)
+
+    def logits(self, x_TH: Tensor) -> Tensor:
+        """Return raw scores, [T, E], in float32 (float64 stays)."""
+        dtype = torch.promote_types(x_TH.dtype, torch.float32)
+        x_TH = x_TH.to(dtype)
+        logits_TE = linear(x_TH, self.weight.to(dtype))
+        if self.lora_a is not None and self.lora_b is not None:
+            logits_TE = logits_TE + self.scale * linear(linear(x_TH, self.lora_a), self.lora_b)
+        return logits_TE
+
+    def forward(self, x_TH: Tensor) -> tuple[Tensor, Tensor]:
+        """Return shares_TK and experts_TK."""
+        logits_TE = self.logits(x_TH)
+        shares_TK, experts_TK = choose(logits_TE, self.k, normalise=self.normalise)
+        if self.state.replay == "replay" and self._remembered is not None:
+            experts_TK = self._remembered
+            shares_TK = logits_TE.softmax(dim=-1).gather(1, experts_TK)
+            if self.normalise:
+                shares_TK = shares_TK / shares_TK.sum(dim=-1, keepdim=True)
+            self._remembered = None
+        elif self.state.replay == "record":
+            self._remembered = experts_TK
+        if self.training and self.state.replay != "replay":
+            self.load += torch.bincount(experts_TK.reshape(-1), minlength=len(self.load))
+        if (
+            self.training
+            and self.state.balance_weight
+            and torch.is_grad_enabled()
+            and logits_TE.requires_grad
+        ):
+            watched_TE: Tensor = _InjectBalance.apply(  # type: ignore[no-untyped-call]
+                logits_TE, experts_TK, self.state
+            )
+            shares_TK = watched_TE.softmax(dim=-1).gather(1, experts_TK)
+            if self.normalise:
+                shares_TK = shares_TK / shares_TK.sum(dim=-1, keepdim=True)
+        return shares_TK, experts_TK
