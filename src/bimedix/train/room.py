@@ -1,0 +1,158 @@
+"""The training room: reads the mix, trains the phases in order, writes base, adapter and figures."""
+
+import resource
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bimedix.errors import DataError
+from bimedix.files import RecordWriter, read_json, read_records, write_json
+from bimedix.records import Conversation, Dropped
+from bimedix.stage import DROPPED, Context, Summary
+from bimedix.train.settings import Settings
+
+if TYPE_CHECKING:
+    from bimedix.train.data import Sample
+
+
+def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context) -> Summary:
+    """Train on `mix/train.jsonl`; `mix/validation.jsonl`, where there is one, gives the validation loss.
+
+    Writes:
+        `base/`: the base that was trained or made here, as a plain checkpoint with its tokenizer;
+        `adapter/`: the adapters; `metrics.jsonl`: a row per step; `dropped.jsonl`;
+        `figures.json`: what the summary holds.
+    """
+    from bimedix.model.load import load_model, load_tokenizer, save_model, tiny_model
+
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_tokenizer(_tokenizer_name(settings), context.base)
+    counts: Counter[str] = Counter()
+    with RecordWriter(out / DROPPED) as dropped:
+
+        def drop(record: Dropped) -> None:
+            counts[record.reason] += 1
+            dropped.write(record)
+
+        train = _read(inputs["mix"] / "train.jsonl", settings, tokenizer, drop)
+        validation_file = inputs["mix"] / "validation.jsonl"
+        validation = _read(validation_file, settings, tokenizer, drop) if validation_file.exists() else []
+    if not train:
+        raise DataError(f"{inputs['mix'] / 'train.jsonl'}: holds no conversation to learn from.")
+    context.progress.say(f"train: {len(train):,} samples, {sum(map(len, train)):,} tokens")
+
+    figures: dict[str, Any] = {
+        "samples": len(train),
+        "tokens_per_epoch": sum(map(len, train)),
+        "samples_cut": sum(s.was_cut for s in train),
+        "phases": [],
+    }
+    timing: dict[str, Any] = {"phases": []}
+    base_is_ours = settings.base == "tiny" or any(p.mode == "full" for p in settings.phases)
+    model: Any = None
+    for at, phase in enumerate(settings.phases):
+        done_file = out / "phases" / f"{at}.json"
+        if done_file.exists():
+            saved = read_json(done_file)
+            figures["phases"].append(saved["figures"])
+            timing["phases"].append(saved["timing"])
+            continue
+        if model is None:
+            trained_before = any((out / "phases" / f"{i}.json").exists() for i in range(at))
+            if trained_before:
+                model = load_model((out / "base").resolve(), dtype=settings.dtype)
+            elif settings.base == "tiny":
+                model = tiny_model(settings.tiny)
+            else:
+                model = load_model(settings.base, dtype=settings.dtype, base=context.base)
+        if phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
+            save_model(model, out / "base", tokenizer)
+        saved = _run_phase(model, train, validation, settings, at, out, context)
+        if phase.mode == "full":
+            save_model(model, out / "base", tokenizer)
+        elif not settings.keep_unmerged_only:
+            from bimedix.model.adapters import merge
+
+            saved["figures"]["merge_difference"] = merge(model, out / "merged", tokenizer)
+        write_json(done_file, saved)
+        figures["phases"].append(saved["figures"])
+        timing["phases"].append(saved["timing"])
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+    figures |= {f"final_{key}": value for key, value in _last(figures["phases"]).items()}
+    timing["peak_memory_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
+    write_json(out / "figures.json", figures)
+    return Summary(
+        read=len(train) + len(validation) + sum(counts.values()),
+        written=len(train),
+        dropped=dict(sorted(counts.items())),
+        figures={**figures, "timing": timing},
+    )
+
+
+def _last(phases: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: phases[-1].get(key) for key in ("loss", "validation_loss")}
+
+
+def _tokenizer_name(settings: Settings) -> str:
+    return settings.tokenizer or ("mixtral" if settings.base == "tiny" else settings.base)
+
+
+def _read(path: Path, settings: Settings, tokenizer: Any, drop: Any) -> "list[Sample]":
+    from bimedix.train.data import encode_samples
+
+    records = read_records(path, Conversation)
+    limit = settings.max_tokens_per_sample
+    return list(encode_samples(records, tokenizer, settings.template, limit, drop))
+
+
+def _run_phase(
+    model: Any,
+    train: "list[Sample]",
+    validation: "list[Sample]",
+    settings: Settings,
+    at: int,
+    out: Path,
+    context: Context,
+) -> dict[str, Any]:
+    """Train one phase; adapters are audited and saved. Returns figures, and timings apart from them."""
+    from bimedix.model.adapters import attach, audit_trained, count_trainable, fingerprints, save_adapter
+    from bimedix.train.loop import train_phase
+
+    phase = settings.phases[at]
+    total = sum(p.numel() for p in model.parameters())
+    before: dict[str, str] = {}
+    if phase.mode == "adapter":
+        attach(model, settings.adapter)
+        before = fingerprints(model)
+    else:
+        model.requires_grad_(True)
+    trainable = count_trainable(model)
+    outcome = train_phase(model, train, validation, settings, at, out, context.seed, context.progress)
+    idle = frozenset(
+        (layer, expert)
+        for layer, loads in enumerate(outcome.expert_load)
+        for expert, count in enumerate(loads)
+        if count == 0
+    )
+    if phase.mode == "adapter":
+        audit_trained(before, fingerprints(model), idle)
+        save_adapter(model, out / "adapter")
+    found = asdict(outcome)
+    seconds = found.pop("seconds")
+    figures = {
+        "mode": phase.mode,
+        **{key: found[key] for key in ("steps", "tokens", "supervised_tokens", "first_loss")},
+        "loss": found["final_loss"],
+        "validation_loss": found["validation_loss"],
+        "trainable_parameters": trainable,
+        "base_parameters": total,
+        "trainable_share": round(trainable / total, 6),
+        "expert_load": found["expert_load"],
+        "experts_without_tokens": len(idle),
+        "padding_share": 0.0,
+    }
+    timing = {"seconds": round(seconds, 2), "tokens_per_s": round(found["tokens"] / max(seconds, 1e-9), 1)}
+    return {"figures": figures, "timing": timing}

@@ -1,0 +1,86 @@
+"""Settings of a training run; free of torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bimedix.errors import UsageError
+from bimedix.model.settings import AdapterSettings, TinySettings
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One pass of the loop over the mix: train the base itself, or adapters beside it."""
+
+    mode: Literal["full", "adapter"] = "adapter"
+    """`full` trains all weights (how a tiny base is made); `adapter` freezes them (QLoRA, LoRA)."""
+    supervise: Literal["replies", "all"] = "replies"
+    """Tokens that bear loss: replies with their stop token (BiMediX, section 3.2), or every next token."""
+    epochs: float = 2.0
+    """Passes over the mix (BiMediX, section 4.1)."""
+    batch_size: int = 16
+    """Conversations per optimizer step, over all devices (BiMediX, section 4.1)."""
+    learning_rate: float = 2e-4
+    """Highest learning rate of AdamW (BiMediX, section 4.1)."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the rate falls after the warm-up: to zero, or not at all (BiMediX, section 4.1: cosine)."""
+    warmup_steps: int = 10
+    """Optimizer steps in which the rate rises from zero (BiMediX, section 4.1)."""
+    weight_decay: float = 0.0
+    """AdamW's decay of matrices per step, times the rate (not given by the paper)."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay of the two moments per step."""
+    max_gradient_norm: float = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise UsageError(
+                f"phase of {self.epochs} epochs, batch size {self.batch_size}, rate {self.learning_rate}: "
+                "all three need to be above zero."
+            )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training run: the base, its phases in order, and how much goes through at once."""
+
+    base: str = "tiny"
+    """`tiny` for a random small Mixtral, else a model folder or hub id with safetensors."""
+    tiny: TinySettings = field(default_factory=TinySettings)
+    """Shape of the tiny base."""
+    tokenizer: str = ""
+    """`mixtral` for the built-in one, a folder or hub id; empty: the base's own (`mixtral` for tiny)."""
+    template: str = "mixtral"
+    """Chat layout: `mixtral`, `vicuna`, or `tokenizer` for the one that the tokenizer carries."""
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    """Rank, targets and router of the adapters."""
+    phases: tuple[Phase, ...] = (Phase(),)
+    """What is trained, one after the other; `full` phases come first."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of weights and activations; adapters and the optimizer are float32 always."""
+    max_tokens_per_sample: int = 2048
+    """Longer conversations are cut at the end (counted in the summary)."""
+    max_tokens_per_micro_batch: int = 8192
+    """Documents are laid end to end up to this many tokens; 8,192 hides NF4's unpacking (moe.md, 4)."""
+    balance_coefficient: float = 0.0
+    """Weight of the router's load-balancing loss (mean over tokens and layers; equal loads give K)."""
+    recompute: Literal["none", "gate_up", "layers"] = "none"
+    """What backward computes again to save memory: nothing, the experts' pre-activations, whole layers."""
+    checkpoint_every_steps: int = 200
+    """Optimizer steps between checkpoints, from which a killed run goes on; 0: none."""
+    validate_every_steps: int = 0
+    """Optimizer steps between validations; 0: at the end of each phase only."""
+    keep_unmerged_only: bool = True
+    """False: also write `merged/`, a plain checkpoint with the adapters added in."""
+
+    def __post_init__(self) -> None:
+        modes = [phase.mode for phase in self.phases]
+        if not modes or modes != sorted(modes, reverse=True) or modes.count("adapter") > 1:
+            raise UsageError(
+                f"train: phases {modes}; needed: any number of 'full', then at most one 'adapter'."
+            )
+        if self.max_tokens_per_sample > self.max_tokens_per_micro_batch:
+            raise UsageError(
+                f"train: max_tokens_per_sample {self.max_tokens_per_sample} is above "
+                f"max_tokens_per_micro_batch {self.max_tokens_per_micro_batch}; a sample has to fit in one."
+            )

@@ -1,0 +1,139 @@
+"""The room end to end: files, figures, resuming after a kill, errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import msgspec
+import pytest
+
+from bimedix.errors import DataError, UsageError
+from bimedix.files import hash_file, read_records, write_records
+from bimedix.model.adapters import load_adapter
+from bimedix.model.load import load_model
+from bimedix.records import Conversation, Dropped, Message, Origin
+from bimedix.train import Phase, Settings, run
+
+WEIGHTS = ("base/model.safetensors", "adapter/adapter.safetensors")
+
+
+def test_a_run_leaves_base_adapter_and_figures(mix, settings, context, tmp_path):
+    """Both phases learn, the files load, and the figures add up; nothing but timings depends on the clock."""
+    out = tmp_path / "train"
+    summary = run(settings, {"mix": mix}, out, context)
+    base, adapter = summary.figures["phases"]
+    model = load_adapter(load_model(out / "base"), out / "adapter")
+    rows = [msgspec.json.decode(line) for line in (out / "metrics.jsonl").read_bytes().splitlines()]
+
+    assert base["loss"] < base["first_loss"]
+    assert adapter["loss"] < adapter["first_loss"]
+    assert adapter["validation_loss"] > 0
+    assert base["trainable_share"] == 1.0
+    assert adapter["trainable_parameters"] == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert [row["step"] for row in rows] == [1, 2, 3, 1, 2, 3, 4, 5, 6]
+    assert sum(row["tokens"] for row in rows) == 3 * summary.figures["tokens_per_epoch"]
+    assert not (out / "checkpoints").exists()
+    assert "seconds" not in json.dumps(json.loads((out / "figures.json").read_text()))
+
+
+def test_the_same_seed_gives_the_same_bytes(mix, settings, context, tmp_path):
+    for name in ("one", "two"):
+        run(settings, {"mix": mix}, tmp_path / name, context)
+    other = replace(context, seed=18)
+    run(settings, {"mix": mix}, tmp_path / "three", other)
+
+    for file in (*WEIGHTS, "figures.json"):
+        assert hash_file(tmp_path / "one" / file) == hash_file(tmp_path / "two" / file)
+    assert hash_file(tmp_path / "one" / WEIGHTS[1]) != hash_file(tmp_path / "three" / WEIGHTS[1])
+
+
+CHILD = """
+import sys, msgspec
+from pathlib import Path
+from bimedix.stage import Context
+from bimedix.train import Settings, run
+settings = msgspec.json.decode(sys.argv[1], type=Settings)
+run(settings, {"mix": Path(sys.argv[2])}, Path(sys.argv[3]), Context(calls=Path(sys.argv[3]) / "calls"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows_before_kill", [3, 7])
+def test_a_killed_run_goes_on_bit_for_bit(mix, settings, context, tmp_path, rows_before_kill):
+    """T23: kill -9 in either phase, then run again: the same bytes as a run that was left alone."""
+    settings = replace(settings, adapter=replace(settings.adapter, dropout=0.1))
+    settings = replace(settings, phases=tuple(replace(p, epochs=3) for p in settings.phases))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    summary = run(settings, {"mix": mix}, whole, context)
+    command = [sys.executable, "-c", CHILD, json.dumps(asdict(settings)), str(mix), str(killed)]
+    child = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    metrics = killed / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_bytes().count(b"\n") < rows_before_kill:
+        assert child.poll() is None
+        time.sleep(0.001)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (killed / "figures.json").exists()
+    again = run(settings, {"mix": mix}, killed, context)
+
+    for file in (*WEIGHTS, "figures.json"):
+        assert hash_file(whole / file) == hash_file(killed / file)
+    assert losses(whole) == losses(killed)
+    assert {**summary.figures, "timing": 0} == {**again.figures, "timing": 0}
+
+
+def losses(folder):
+    rows = [msgspec.json.decode(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
+    return [(row["phase"], row["step"], row["loss"]) for row in rows]
+
+
+def test_a_checkpoint_of_other_settings_is_refused(mix, settings, context, tmp_path, monkeypatch):
+    """Going on with another rate would be neither the one run nor the other."""
+    from bimedix.train import loop
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(*args):
+        raise StoppedError
+
+    out = tmp_path / "train"
+    monkeypatch.setattr(loop, "validate", stop)
+    with pytest.raises(StoppedError):
+        run(settings, {"mix": mix}, out, context)
+    monkeypatch.undo()
+    changed = replace(settings.phases[0], learning_rate=1e-3)
+
+    with pytest.raises(DataError, match="other settings or data"):
+        run(replace(settings, phases=(changed, settings.phases[1])), {"mix": mix}, out, context)
+
+
+def test_what_cannot_be_learnt_from_is_kept_aside(mix, settings, context, tmp_path):
+    """A talk out of turn and a prompt beyond the limit go to dropped.jsonl, whole."""
+    good = list(read_records(mix / "train.jsonl", Conversation))
+    odd = Conversation("odd", "en", Origin("x"), (Message("assistant", "a"), Message("user", "b")), "chat")
+    long = Conversation(
+        "long", "en", Origin("x"), (Message("user", "word " * 400), Message("assistant", "b")), "qa"
+    )
+    write_records(mix / "train.jsonl", [*good, odd, long])
+    summary = run(settings, {"mix": mix}, tmp_path / "train", context)
+    dropped = {d.id: d for d in read_records(tmp_path / "train" / "dropped.jsonl", Dropped)}
+
+    assert summary.dropped == {"cannot be laid out as chat": 1, "no reply within the token limit": 1}
+    assert msgspec.json.decode(dropped["long"].record, type=Conversation) == long
+
+
+def test_phases_out_of_order_are_refused():
+    with pytest.raises(UsageError, match="phases"):
+        Settings(phases=(Phase("adapter"), Phase("full")))
+
+
+def test_settings_need_no_torch():
+    """A recipe can be read where only the core is installed."""
+    code = "import sys, bimedix.train; assert not {'torch', 'transformers'} & set(sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
