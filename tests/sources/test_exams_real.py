@@ -43,11 +43,14 @@ def test_every_record_that_a_readme_states_is_read_or_dropped(name: str, data: P
     assert {given.language for given in found if not isinstance(given, Dropped)} <= set(source.languages)
 
 
-def test_no_file_is_claimed_by_two_sources(data: Path) -> None:
+def test_no_file_is_claimed_twice_for_the_same_kind_of_record(data: Path) -> None:
     """`auto` would read such a file twice."""
     claims = Counter(
-        path for path in list_files(data) for source in SOURCES.values() if claimed(source, path)
+        (path, source.gives)
+        for path in list_files(data)
+        for source in SOURCES.values()
+        if claimed(source, path)
     )
 
     assert claims
-    assert [path.name for path, count in claims.items() if count > 1] == []
+    assert [path.name for (path, _), count in claims.items() if count > 1] == []

@@ -21,6 +21,7 @@ from bimedix.records import (
     Origin,
     ParallelText,
     Passage,
+    Translation,
     content_id,
 )
 from bimedix.sources.rows import Row, clean, csv_rows, json_list, json_object
@@ -38,7 +39,9 @@ _SPLITS = {
     "validation": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
 
-Given: TypeAlias = MultipleChoice | OpenQuestion | Dialogue | Passage | Conversation | ParallelText | Dropped
+Given: TypeAlias = (
+    MultipleChoice | OpenQuestion | Dialogue | Passage | Conversation | ParallelText | Translation | Dropped
+)
 """What a reader yields."""
 
 
@@ -71,7 +74,7 @@ class Source:
     """Where it is published."""
     languages: tuple[str, ...]
     gives: str
-    """Tag of the records it gives: multiple_choice, open_question, dialogue, passage, parallel_text."""
+    """Tag of the records it gives: multiple_choice, open_question, dialogue, passage, parallel_text, ..."""
     files: tuple[str, ...]
     """Patterns of its files, as published; matched against the end of a path (`medmcqa/*/dev.json`)."""
     read: Callable[[Path, Options], Iterator[Given]]

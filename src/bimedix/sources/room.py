@@ -1,7 +1,8 @@
 """The run of the room `sources`: every data set of the recipe into one file of records.
 
 Writes `records.jsonl` (kinds mixed), `parallel.jsonl` (pairs of texts, for translation memories and
-tests of translations) and `dropped.jsonl`. Records read = records written + records dropped.
+tests of translations), `translations.jsonl` (translations that people have annotated, to hold judges
+against) and `dropped.jsonl`. Records read = records written + records dropped.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from msgspec import structs
 from bimedix.errors import MissingError, RecipeError, did_you_mean
 from bimedix.files import RecordWriter, hash_file
 from bimedix.languages import language
-from bimedix.records import Dropped, Origin, ParallelText, content_hash, encode
+from bimedix.records import Dropped, Origin, ParallelText, Translation, content_hash, encode
 from bimedix.sources import SOURCES, source
 from bimedix.sources.base import Given, Options, Source
 from bimedix.sources.settings import AUTO, SPLITS, DataSet, Settings
@@ -23,6 +24,7 @@ from bimedix.stage import Context, StageWriter, Summary
 
 ROOM = "sources"
 PARALLEL = "parallel.jsonl"
+TRANSLATIONS = "translations.jsonl"
 REPEATS = "repeats an earlier record of this source"
 
 
@@ -44,8 +46,10 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     with (
         StageWriter(out, ROOM) as stage,
         RecordWriter(out / PARALLEL) as pairs,
+        RecordWriter(out / TRANSLATIONS) as annotated,
         context.progress.task("read sources") as task,
     ):
+        apart = {ParallelText: pairs, Translation: annotated}
         for job in find_jobs(settings.data, context.base):
             for given in read_job(job, settings, tally):
                 tally.read[job.shown] += 1
@@ -53,10 +57,10 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
                 if isinstance(given, Dropped):
                     stage.put(given)
                     continue
-                (pairs if isinstance(given, ParallelText) else stage).write(given)
+                apart.get(type(given), stage).write(given)
                 tally.count(job, given)
         summary = stage.summary(sum(tally.read.values()), **tally.figures())
-        summary.written += pairs.tally.written
+        summary.written += pairs.tally.written + annotated.tally.written
     return summary
 
 
@@ -177,8 +181,8 @@ class Tally:
     def count(self, job: Job, record: Given) -> None:
         """Count a record that was written."""
         kind = str(record.__struct_config__.tag)
-        assert not isinstance(record, Dropped)
-        self.kept[job.source.name, kind, record.language, record.origin.split] += 1
+        code, split = _language_and_split(record)
+        self.kept[job.source.name, kind, code, split] += 1
 
     def written(self, name: str) -> int:
         """Return how many records of a source were written."""
@@ -240,15 +244,25 @@ def _left_out(record: Given, reason: str, place: str = "") -> Dropped:
 def content_of(record: Given) -> str:
     """Return the hash of what a record says: its texts, key, language and split, without id and place."""
     assert not isinstance(record, Dropped)
+    if isinstance(record, Translation):
+        return content_hash(record)
     bare = Origin(record.origin.dataset, split=record.origin.split)
     return content_hash(structs.replace(record, id="", origin=bare))
 
 
 def _unwanted(record: Given, settings: Settings) -> str:
-    assert not isinstance(record, Dropped)
-    codes = {record.language} | ({record.target_language} if isinstance(record, ParallelText) else set())
+    code, split = _language_and_split(record)
+    codes = {code} | ({record.target_language} if isinstance(record, ParallelText) else set())
+    codes |= {record.target.language} if isinstance(record, Translation) and record.target else set()
     if settings.languages and not codes <= set(settings.languages):
         return "a language that the recipe does not ask for"
-    if settings.splits and record.origin.split not in settings.splits:
+    if settings.splits and split not in settings.splits:
         return "a split that the recipe does not ask for"
     return ""
+
+
+def _language_and_split(record: Given) -> tuple[str, str]:
+    """Return the language and split of a record; of a translation, those of its source."""
+    assert not isinstance(record, Dropped)
+    item = record.source if isinstance(record, Translation) else record
+    return item.language, item.origin.split
