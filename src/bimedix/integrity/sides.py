@@ -1,0 +1,38 @@
+"""Opposites that must not turn: left and right, before and after, acute and chronic, ..."""
+
+from bimedix.integrity.pair import Findings, Pair, Side
+
+OPPOSITES = (
+    ("left", "right"), ("unilateral", "bilateral"), ("before", "after"), ("increase", "decrease"),
+    ("acute", "chronic"), ("anterior", "posterior"), ("medial", "lateral"), ("proximal", "distal"),
+    ("systolic", "diastolic"), ("most", "least"), ("benign", "malignant"), ("positive", "negative"),
+)  # fmt: skip
+_COUNTED = frozenset({"left"})
+"""Pairs where one of several mentions may turn: the counts have to agree, too."""
+
+
+def check_sides(pair: Pair) -> Findings:
+    """Yield opposites that turned: only one is named in the source, and only the other in the translation."""
+    for one, other in OPPOSITES:
+        mine, theirs = _counts(pair.source, one, other), _counts(pair.target, one, other)
+        turned = (mine[0] and not mine[1] and theirs[1] and not theirs[0]) or (
+            mine[1] and not mine[0] and theirs[0] and not theirs[1]
+        )
+        swapped = one in _COUNTED and sum(mine) == sum(theirs) and sum(mine) > 1 and mine != theirs
+        if turned or swapped:
+            was, now = (one, other) if mine[0] > theirs[0] else (other, one)
+            yield pair.finding(
+                "side",
+                "error",
+                f"{was} in the source became {now}",
+                _spans(pair.source, was),
+                _spans(pair.target, now),
+            )
+
+
+def _counts(side: Side, one: str, other: str) -> tuple[int, int]:
+    return len(side.found(f"sides.{one}")), len(side.found(f"sides.{other}"))
+
+
+def _spans(side: Side, name: str) -> list[tuple[int, int]]:
+    return [(cue.start, cue.end) for cue in side.found(f"sides.{name}")]
