@@ -133,6 +133,11 @@ def _files(entry: DataSet, base: Path) -> list[Path]:
     path, wanted = base / entry.path, source(entry.source)
     if path.is_file():
         return [path]
+    if path.is_dir() and not wanted.files:
+        raise MissingError(
+            f"{path}: is a folder, and source '{wanted.name}' reads files that a recipe names.\n"
+            f'  Say which: {{ source = "{wanted.name}", path = "my/file.jsonl" }}, or "my/*.jsonl".'
+        )
     if path.is_dir():
         found = [file for file in list_files(path) if claimed(wanted, file)]
     else:
@@ -140,9 +145,14 @@ def _files(entry: DataSet, base: Path) -> list[Path]:
         found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
     if not found:
         raise MissingError(
-            f"{path}: no file of source '{wanted.name}' here.\n  As published: {', '.join(wanted.files[:6])}"
+            f"{path}: no file of source '{wanted.name}' here.\n"
+            f"  {_looked_for(wanted)} Paths start from the recipe's data folder, {base}."
         )
     return found
+
+
+def _looked_for(wanted: Source) -> str:
+    return f"As published: {', '.join(wanted.files[:6])}." if wanted.files else "It reads files of any name."
 
 
 def list_files(folder: Path) -> list[Path]:
