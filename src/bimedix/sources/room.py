@@ -182,6 +182,8 @@ class Tally:
     """Records read, by file."""
     kept: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """Records written, by source, kind, language and split."""
+    noticed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """What `Source.notices` counts in the records written, by source and name."""
     sources: dict[str, Source] = field(default_factory=dict)
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
@@ -193,13 +195,15 @@ class Tally:
         kind = str(record.__struct_config__.tag)
         code, split = _language_and_split(record)
         self.kept[job.source.name, kind, code, split] += 1
+        for what, count in job.source.notices.items():
+            self.noticed[job.source.name, what] += count(record)
 
     def written(self, name: str) -> int:
         """Return how many records of a source were written."""
         return sum(count for key, count in self.kept.items() if key[0] == name)
 
     def figures(self) -> dict[str, Any]:
-        """Return counts by source, kind, language and split, licences, and files with their hashes."""
+        """Return counts by source, kind, language and split, licences, files with their hashes, damage."""
         counts = [
             {"source": source, "kind": kind, "language": code, "split": split, "records": count}
             for (source, kind, code, split), count in sorted(self.kept.items())
@@ -209,7 +213,11 @@ class Tally:
             for name, row in sorted(self.sources.items())
         ]
         files = [{"file": name, **row, "records_read": self.read[name]} for name, row in self.files.items()]
-        return {"counts": counts, "licences": licences, "files": files}
+        noticed = [
+            {"source": source, "what": what, "count": count}
+            for (source, what), count in sorted(self.noticed.items())
+        ]
+        return {"counts": counts, "licences": licences, "files": files, "noticed": noticed}
 
 
 def read_job(job: Job, settings: Settings, tally: Tally) -> Iterator[Given]:
