@@ -105,7 +105,7 @@ def is_spaced(code: str) -> bool:
 def roots_of(record: Textual) -> set[str]:
     """Return the heads of the record's lineage."""
     parents = () if isinstance(record, ParallelText) else getattr(record, "parents", ())
-    return {root_id(id) for id in (record.id, *parents)}
+    return {root_id(name) for name in (record.id, *parents)}
 
 
 class TestIndex:
@@ -223,7 +223,9 @@ class TestIndex:
             theirs = self._options[owner]
             other = bool(options and theirs and not options & theirs)
             if share >= (LEAST_ALIGNMENT_OTHER_OPTIONS if other else LEAST_ALIGNMENT):
-                return Match("shared n-grams", self.ids[owner], round(share, 4), text[slice(*span)][:200], span)
+                return Match(
+                    "shared n-grams", self.ids[owner], round(share, 4), text[slice(*span)][:200], span
+                )
         return None
 
 
@@ -260,7 +262,7 @@ class _Grams:
         self._bitmap[self._hashes >> np.uint64(40)] = True
 
     def find(self, text: str, spaced: bool) -> list[tuple[int, float, tuple[int, int]]]:
-        """Return unit, aligned share of it and span in `text`, best aligned first, of 8 candidates at most."""
+        """Return unit, aligned share of it and span in `text`, best aligned first, 8 at most."""
         import numpy as np
 
         pieces = tokens(text, spaced)
