@@ -37,7 +37,7 @@ def check_frequency(pair: Pair) -> Findings:
         severity = "error" if doses(pair.source) else "warning"
     else:
         what = f"a frequency ({_show(new)} a day) is not in the source"
-        severity = "error" if match.source else "warning"
+        severity = "warning"
     yield pair.finding(
         "frequency", "error" if severity == "error" else "warning", what, _spans(lost), _spans(new)
     )

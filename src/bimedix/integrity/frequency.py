@@ -11,6 +11,8 @@ from bimedix.integrity.pair import Pair, Side
 from bimedix.integrity.units import TIME, unit_reader, units
 
 _DAY = 86400
+_MOST = 48
+"""Times in a period above which it is no frequency of a drug: 12,000 tests a day."""
 _Q = re.compile(
     r"(?<![^\W\d_])(?:q\.?[ \u00a0]?(?P<low>\d+)(?:-(?P<high>\d+))?[ \u00a0]?"
     r"(?P<unit>h|hr|hrs|hours|d|days|w|wk|weeks)"
@@ -103,7 +105,7 @@ def _times(side: Side) -> Iterator[Frequency]:
                 counted.append((frozenset(said), start, word.end))
     for values, start, end in counted:
         near = [period for period in periods if _adjacent(side, start, end, period)]
-        if near:
+        if near and max(values) <= _MOST:
             period = near[0]
             days = Fraction(period.value)
             per_day = frozenset(value / days for value in values)

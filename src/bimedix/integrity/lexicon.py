@@ -61,7 +61,19 @@ _AFFIXES = {
 }
 
 
-_NO_CUES = {"duals", "join", "range", "joins", "openers", "dangling", "per", "both", "only", "percent_before"}
+_NO_CUES = {
+    "duals",
+    "join",
+    "range",
+    "joins",
+    "openers",
+    "dangling",
+    "per",
+    "both",
+    "only",
+    "percent_before",
+    "centuries",
+}
 """Lists that are read in their own way, not looked for everywhere."""
 
 

@@ -15,9 +15,7 @@ def check_sides(pair: Pair) -> Findings:
     """Yield opposites that turned: only one is named in the source, and only the other in the translation."""
     for one, other in OPPOSITES:
         mine, theirs = _counts(pair.source, one, other), _counts(pair.target, one, other)
-        turned = (mine[0] and not mine[1] and theirs[1] and not theirs[0]) or (
-            mine[1] and not mine[0] and theirs[0] and not theirs[1]
-        )
+        turned = _turned(pair, one, other) or _turned(pair, other, one)
         swapped = one in _COUNTED and sum(mine) == sum(theirs) and sum(mine) > 1 and mine != theirs
         if turned or swapped:
             was, now = (one, other) if mine[0] > theirs[0] else (other, one)
@@ -28,6 +26,21 @@ def check_sides(pair: Pair) -> Findings:
                 _spans(pair.source, was),
                 _spans(pair.target, now),
             )
+
+
+def _turned(pair: Pair, was: str, now: str) -> bool:
+    """Tell whether the source names only `was` and the translation only `now`.
+
+    Words that are near a name without saying it (`was_also`: high for increase) excuse, and never accuse.
+    """
+    source, target = pair.source, pair.target
+    if not source.found(f"sides.{was}") or not target.found(f"sides.{now}"):
+        return False
+    excuses = (
+        *source.found(f"sides.{now}", f"sides.{now}_also"),
+        *target.found(f"sides.{was}", f"sides.{was}_also"),
+    )
+    return not excuses
 
 
 def _counts(side: Side, one: str, other: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from bimedix.integrity.folding import fold
 from bimedix.integrity.lexicon import Cue, Form, Matcher
 from bimedix.integrity.numbers import Identifier
 from bimedix.integrity.pair import Findings, Pair, Side
+from bimedix.languages import language
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def check_identifiers(pair: Pair) -> Findings:
                 f"{_names(pair.source, lost)} is not in the translation",
                 [(name.start, name.end) for name in lost],
             )
+    if language(pair.target.code).script == "LATIN":
+        return  # acronyms are translated there: WHO, OMS
     source, target = (set(_ACRONYM.findall(side.folded.cased)) for side in (pair.source, pair.target))
     new_acronyms = {name for name in target if name.lower() not in pair.source.folded.lower}
     lost_acronyms = {name for name in source if name.lower() not in pair.target.folded.lower}
@@ -174,7 +177,9 @@ def _held(name: Identifier, other: Side) -> bool:
 
 def _alike(name: Identifier, other: Identifier) -> bool:
     """Tell whether two names may be one: their scripts differ, or so do only hyphens and case."""
-    return name.text.isascii() != other.text.isascii() or name.text == other.text
+    if not name.text.isascii() or not other.text.isascii() or name.text == other.text:
+        return True
+    return sorted(name.text) == sorted(other.text) or other.text.endswith(name.text)
 
 
 def _names(side: Side, names: list[Identifier]) -> str:
