@@ -1,0 +1,107 @@
+"""How an item is put before a model: as token ids for scoring, or as messages for a reply."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from msgspec import structs
+
+from bimedix.evaluate.settings import LETTERS, PLAIN
+from bimedix.evaluate.trie import Ids, Scoring
+from bimedix.prompts.packs import pack
+from bimedix.prompts.questions import answer_text, option_labels, option_lines, question_message, to_messages
+from bimedix.records import Message, MultipleChoice
+
+
+def encode_pair(tokenizer: Any, context: str, continuation: str) -> tuple[Ids, Ids]:
+    """Encode as lm-eval 0.4.13 does: spaces at the context's end go to the continuation, and the
+    continuation is what the whole has more than the context."""
+    spaces = len(context) - len(context.rstrip())
+    if spaces:
+        context, continuation = context[:-spaces], context[-spaces:] + continuation
+    whole, head = tokenizer.encode(context + continuation), tokenizer.encode(context)
+    return tuple(head), tuple(whole[len(head) :])
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Puts items before one model."""
+
+    tokenizer: Any
+    template: str
+    longest: int
+    """Tokens the model takes; longer prompts lose their beginning, as in lm-eval."""
+    shots: Mapping[str, Sequence[MultipleChoice]] = field(default_factory=dict)
+    """Worked examples by language."""
+
+    def messages(self, item: MultipleChoice, *, with_rationale: bool = False) -> tuple[Message, ...]:
+        """Return the worked examples and the question as chat messages."""
+        examples = [m for shot in self.shots.get(item.language, ()) for m in to_messages(shot)]
+        return (*examples, question_message(item, with_rationale=with_rationale))
+
+    def prompt(self, item: MultipleChoice, *, with_rationale: bool = False) -> Ids:
+        """Return the ids after which the model's reply begins."""
+        if self.template == PLAIN:
+            return tuple(self.tokenizer.encode(self._text(item)))
+        from bimedix.prompts.chat import encode_prompt
+
+        messages = self.messages(item, with_rationale=with_rationale)
+        return tuple(encode_prompt(messages, self.tokenizer, self.template))
+
+    def scoring(self, key: str, item: MultipleChoice, protocol: str, *, tree: str = "") -> Scoring:
+        """Return what to score for an item: a continuation for each option."""
+        wordings = self.wordings(item, protocol)
+        if self.template == PLAIN:
+            text = self._text(item)
+            pairs = [encode_pair(self.tokenizer, text, f" {wording}") for wording in wordings]
+            context, continuations = pairs[0][0], tuple(continuation for _, continuation in pairs)
+        else:
+            from bimedix.prompts.chat import encode_reply
+
+            context = self.prompt(item)
+            continuations = tuple(tuple(encode_reply(wording, self.tokenizer)) for wording in wordings)
+        room = self.longest + 1 - max(map(len, continuations))
+        return Scoring(key, context[-room:], continuations, tree)
+
+    def wordings(self, item: MultipleChoice, protocol: str) -> tuple[str, ...]:
+        """Return what each option is called in the reply: its label, its line, or its bare text."""
+        if protocol == LETTERS:
+            return option_labels(item)
+        return item.options if self.template == PLAIN else option_lines(item)
+
+    def _text(self, item: MultipleChoice) -> str:
+        shots = [
+            f"{question_message(shot).content}\n{cue(shot.language)} {answer_text(shot)}\n\n"
+            for shot in self.shots.get(item.language, ())
+        ]
+        return "".join(shots) + f"{question_message(item).content}\n{cue(item.language)}"
+
+
+def cue(code: str) -> str:
+    """Return the words before a plain answer, such as `Answer:`."""
+    return pack(code).frames["answer_line"].replace("{answer}", "").strip()
+
+
+def draw_shots(
+    pool: Sequence[MultipleChoice], count: int, *, seed: int
+) -> dict[str, tuple[MultipleChoice, ...]]:
+    """Return the same worked examples for all questions of a language, so that they share a prefix."""
+    by_language: dict[str, list[MultipleChoice]] = {}
+    for item in pool:
+        if item.answers:
+            by_language.setdefault(item.language, []).append(item)
+    return {
+        code: tuple(sorted(items, key=lambda item: Random(f"{seed}:{item.id}").random())[:count])
+        for code, items in by_language.items()
+    }
+
+
+def turned(item: MultipleChoice, by: int) -> MultipleChoice:
+    """Return the item with its options moved on by `by` places, in a circle, and the answers with them."""
+    n = len(item.options)
+    return structs.replace(
+        item,
+        options=tuple(item.options[(index + by) % n] for index in range(n)),
+        answers=tuple(sorted((index - by) % n for index in item.answers)),
+    )

@@ -1,0 +1,102 @@
+"""Which items are asked: reading test sets, choosing by split and language, keeping what is left out."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bimedix.errors import MissingError, UsageError, did_you_mean
+from bimedix.evaluate.settings import Benchmark
+from bimedix.files import read_any_records
+from bimedix.records import Dropped, MultipleChoice, Translation, content_hash, encode, root_id
+
+ROOM = "evaluate"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An item of a test set."""
+
+    benchmark: str
+    group: str
+    item: MultipleChoice
+
+    @property
+    def key(self) -> str:
+        """Names it within a run."""
+        return f"{self.benchmark}\x1f{self.item.language}\x1f{self.item.id}"
+
+
+def find_file(benchmark: Benchmark, inputs: Mapping[str, Path], base: Path) -> Path:
+    """Return the file of a test set.
+
+    Raises:
+        UsageError: it names a room whose output is not at hand.
+    """
+    if not benchmark.room:
+        return base / benchmark.path
+    for name, folder in inputs.items():
+        if benchmark.room == name or folder.name.endswith(f"_{benchmark.room}"):
+            return folder / benchmark.path
+    raise UsageError(
+        f"[evaluate] benchmark '{benchmark.name}': room '{benchmark.room}' is not among the inputs."
+        f"{did_you_mean(benchmark.room, inputs)}\n  At hand: {', '.join(sorted(inputs)) or 'none'}."
+    )
+
+
+def read_items(benchmark: Benchmark, path: Path, drop: Callable[[Dropped], None]) -> list[Asked]:
+    """Return the items of a test set in the file's order.
+
+    Raises:
+        MissingError: no item is left, so there is nothing to score.
+    """
+    seen: set[tuple[str, str]] = set()
+    kept: list[MultipleChoice] = []
+    for record in read_any_records(path):
+        item = record.target if isinstance(record, Translation) else record
+        reason = _why_not(item, benchmark, seen)
+        if reason:
+            drop(Dropped(record.id, ROOM, reason, str(path.name), benchmark.name, encode(record).decode()))
+        elif isinstance(item, MultipleChoice):
+            seen.add((item.language, item.id))
+            kept.append(item)
+    kept = list(_limited(kept, benchmark.limit))
+    if not kept:
+        raise MissingError(
+            f"{path}: holds no item for benchmark '{benchmark.name}' (language {benchmark.language}, "
+            f"split '{benchmark.split or 'any'}', data set '{benchmark.dataset or 'any'}').\n"
+            "  Loosen these settings, or point `path` at the right file."
+        )
+    return [Asked(benchmark.name, benchmark.group, item) for item in kept]
+
+
+def _why_not(item: object, benchmark: Benchmark, seen: set[tuple[str, str]]) -> str:
+    if not isinstance(item, MultipleChoice):
+        return "not a multiple-choice question"
+    if benchmark.split and item.origin.split != benchmark.split:
+        return "other split"
+    if benchmark.dataset and item.origin.dataset != benchmark.dataset:
+        return "other data set"
+    if benchmark.language not in ("auto", item.language):
+        return "other language"
+    if not item.answers:
+        return "no answer key"
+    if (item.language, item.id) in seen:
+        return "repeats an id of its test set"
+    return ""
+
+
+def _limited(items: list[MultipleChoice], limit: int) -> Iterator[MultipleChoice]:
+    """Yield the first `limit` items of each language by hash of their root id, in the file's order.
+
+    By the root, so that translations of one question are taken together.
+    """
+    if not limit:
+        yield from items
+        return
+    order = sorted(items, key=lambda item: content_hash(root_id(item.id)))
+    taken: dict[str, set[str]] = {}
+    for item in order:
+        ids = taken.setdefault(item.language, set())
+        if len(ids) < limit:
+            ids.add(item.id)
+    yield from (item for item in items if item.id in taken[item.language])

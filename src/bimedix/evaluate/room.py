@@ -1,0 +1,340 @@
+"""The room `evaluate`: test sets and a model in, predictions and a table with intervals out.
+
+Files in `out`: `records.jsonl` (a `Prediction` per item, model and protocol), `dropped.jsonl` (items that
+were not asked, with the reason), `table.json`, and `predictions.sqlite`, by which a run that was killed
+goes on.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bimedix.completers.base import Completer
+from bimedix.errors import MissingError
+from bimedix.evaluate.asking import Asker, draw_shots, turned
+from bimedix.evaluate.cache import Cache, fingerprint, key_of
+from bimedix.evaluate.items import ROOM, Asked, find_file, read_items
+from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
+from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
+from bimedix.evaluate.table import Table, make_table
+from bimedix.evaluate.trie import Scoring
+from bimedix.files import read_records, write_json
+from bimedix.prompts.questions import pack_hash
+from bimedix.records import MultipleChoice, Prediction
+from bimedix.stage import Context, StageWriter, Summary
+
+TABLE = "table.json"
+
+
+@dataclass
+class Subject:
+    """A local model under test."""
+
+    name: str
+    model: Any
+    asker: Asker
+    key: str
+    """Fingerprint of weights, tokenizer, adapter and number type."""
+    end_id: int
+
+
+@dataclass
+class _Run:
+    """What the steps of one run share."""
+
+    settings: Settings
+    context: Context
+    asked: Sequence[Asked]
+    cache: Cache
+    reports: dict[str, Any] = field(default_factory=dict)
+
+
+def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+    """Score every test set with the model, and table the results.
+
+    Raises:
+        MissingError: no test set is named, an item file or the model is not there.
+        BimedixError: batched scores differ from single ones, or the endpoint gives up.
+    """
+    if not settings.benchmarks:
+        raise MissingError(
+            "[evaluate] names no benchmarks.\n  Add a table [[evaluate.benchmarks]] per test set."
+        )
+    with StageWriter(out, ROOM) as stage, Cache(out / "predictions.sqlite") as cache:
+        read = [
+            entry
+            for benchmark in settings.benchmarks
+            for entry in read_items(benchmark, find_file(benchmark, inputs, context.base), stage.put)
+        ]
+        work = _Run(settings, context, _once(read, stage), cache)
+        predictions = []
+        rows = _from_endpoint(work, stage) if settings.endpoint else _from_models(work, inputs)
+        for prediction in rows:
+            predictions.append(prediction)
+            stage.write(prediction)
+    table = _table(work, predictions)
+    write_json(out / TABLE, table)
+    return stage.summary(len(read), **_figures(table, work.reports))
+
+
+def _once(read: Sequence[Asked], stage: StageWriter) -> list[Asked]:
+    """Ask an item once that stands in two files of one test set."""
+    seen: dict[str, Asked] = {}
+    for entry in read:
+        if entry.key in seen:
+            stage.drop(
+                entry.item, "repeats an id of its test set", place=entry.item.id, detail=entry.benchmark
+            )
+        else:
+            seen[entry.key] = entry
+    return list(seen.values())
+
+
+def _table(work: _Run, predictions: Sequence[Prediction]) -> Table:
+    settings = work.settings
+    languages = sorted({entry.item.language for entry in work.asked})
+    return make_table(
+        predictions,
+        {entry.benchmark: entry.group for entry in work.asked},
+        confidence=settings.confidence,
+        draws=settings.bootstrap_draws,
+        seed=work.context.seed,
+        about={
+            "template": settings.template,
+            "shots": settings.shots,
+            "dtype": settings.dtype,
+            "confidence": settings.confidence,
+            "seed": work.context.seed,
+            "question_packs": {code: pack_hash(code) for code in languages},
+            "published": list(settings.published),
+            "runs": work.reports,
+        },
+    )
+
+
+def _figures(table: Table, reports: Mapping[str, Any]) -> dict[str, Any]:
+    return {"table": msgspec.to_builtins(table), "runs": dict(reports)}
+
+
+# --- local models
+
+
+def _from_models(work: _Run, inputs: Mapping[str, Path]) -> Iterator[Prediction]:
+    for subject in load_subjects(work.settings, inputs, work.context):
+        for protocol in work.settings.protocols:
+            if protocol == GENERATION:
+                yield from _generated(work, subject)
+            elif protocol != OPTIONS_PER_CHARACTER or OPTIONS not in work.settings.protocols:
+                yield from _scored(work, subject, protocol)
+
+
+def load_subjects(settings: Settings, inputs: Mapping[str, Path], context: Context) -> Iterator[Subject]:
+    """Yield the models under test one after the other: the base where asked for, then the tuned one.
+
+    Raises:
+        MissingError: neither `model` nor the room `train` gives one.
+    """
+    folder, adapter = _model_folders(settings, inputs, context)
+    name = settings.model or "model"
+    if adapter is None:
+        yield _load(settings, context, name, folder, None)
+        return
+    if settings.compare_base:
+        yield _load(settings, context, "base", folder, None)
+    yield _load(settings, context, "tuned", folder, adapter)
+
+
+def _model_folders(
+    settings: Settings, inputs: Mapping[str, Path], context: Context
+) -> tuple[Path, Path | None]:
+    from bimedix.model.load import find_model
+
+    if settings.model:
+        adapter = context.base / settings.adapter if settings.adapter else None
+        return find_model(settings.model, context.base), adapter
+    if "train" not in inputs:
+        raise MissingError(
+            "[evaluate] has no model: the room `train` is not among the inputs.\n"
+            "  Set `model` to a folder or hub id, or `endpoint` to an address."
+        )
+    adapter = inputs["train"] / "adapter"
+    return inputs["train"] / "base", adapter if adapter.is_dir() else None
+
+
+def _load(settings: Settings, context: Context, name: str, folder: Path, adapter: Path | None) -> Subject:
+    import torch
+
+    from bimedix.model.load import load_model, load_tokenizer
+
+    context.progress.say(f"loading {folder}" + (f" with {adapter}" if adapter else ""))
+    model = load_model(folder, dtype=settings.dtype)
+    if adapter is not None:
+        from bimedix.model.adapters import load_adapter
+
+        model = load_adapter(model, adapter)
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).eval()
+    tokenizer = load_tokenizer(settings.tokenizer or folder, context.base)
+    folders = [folder] if adapter is None else [folder, adapter]
+    longest = int(getattr(model.config, "max_position_embeddings", 2048))
+    asker = Asker(tokenizer, settings.template, longest, _shots(settings, context))
+    key = key_of(fingerprint(folders), settings.tokenizer, settings.dtype, device)
+    return Subject(name, model, asker, key, int(tokenizer.eos_token_id))
+
+
+def _shots(settings: Settings, context: Context) -> dict[str, tuple[MultipleChoice, ...]]:
+    if not settings.shots:
+        return {}
+    pool = list(read_records(context.base / settings.shots_path, MultipleChoice))
+    return draw_shots(pool, settings.shots, seed=context.seed)
+
+
+def _by_set(asked: Sequence[Asked]) -> dict[tuple[str, str], list[Asked]]:
+    """Group by test set and language, whose prompts share their examples."""
+    out: dict[tuple[str, str], list[Asked]] = {}
+    for entry in asked:
+        out.setdefault((entry.benchmark, entry.item.language), []).append(entry)
+    return out
+
+
+def _scored(work: _Run, subject: Subject, protocol: str) -> Iterator[Prediction]:
+    """Score all test sets by log-probability; character-normalised scores come from the same run."""
+    from bimedix.evaluate.scoring import PLANNER_VERSION, score
+
+    settings, cache = work.settings, work.cache
+    orders = range(settings.orders if protocol == LETTERS else 1)
+    with work.context.progress.task(f"{subject.name}, {protocol}", len(work.asked), "items") as task:
+        for (benchmark, language), entries in _by_set(work.asked).items():
+            requests = dict(_requests(subject.asker, entries, protocol, orders))
+            keys = {
+                name: key_of(PLANNER_VERSION, subject.key, settings.batch_tokens, r.context, r.continuations)
+                for name, r in requests.items()
+            }
+
+            def known(id: str, keys: dict[str, str] = keys) -> tuple[float, ...] | None:
+                found = cache.get(keys[id])
+                return None if found is None else tuple(found)
+
+            def keep(new: Mapping[str, Sequence[float]], keys: dict[str, str] = keys) -> None:
+                cache.put({keys[name]: values for name, values in new.items()})
+                task.advance(sum(name.startswith("0\x1f") for name in new))
+
+            scores, report = score(
+                subject.model, list(requests.values()), budget=settings.batch_tokens, verify=settings.verify,
+                seed=work.context.seed, known=known, keep=keep,
+            )  # fmt: skip
+            work.reports[f"{subject.name}, {benchmark}, {language}, {protocol}"] = asdict(report)
+            for entry in entries:
+                yield from _predicted(work, subject, protocol, entry, scores, orders)
+
+
+def _requests(
+    asker: Asker, entries: Sequence[Asked], protocol: str, orders: range
+) -> Iterator[tuple[str, Scoring]]:
+    """Yield what to score by name; the orders of one question share a tree."""
+    for entry in entries:
+        for by in orders[: len(entry.item.options)]:
+            name = f"{by}\x1f{entry.key}"
+            tree = entry.key if len(orders) > 1 else ""
+            yield name, asker.scoring(name, turned(entry.item, by), protocol, tree=tree)
+
+
+def _predicted(
+    work: _Run,
+    subject: Subject,
+    protocol: str,
+    entry: Asked,
+    scores: Mapping[str, Sequence[float]],
+    orders: range,
+) -> Iterator[Prediction]:
+    protocols = [protocol]
+    if protocol == OPTIONS and OPTIONS_PER_CHARACTER in work.settings.protocols:
+        protocols.append(OPTIONS_PER_CHARACTER)
+    wordings = subject.asker.wordings(entry.item, protocol)
+    for name in protocols:
+        for by in orders:
+            found = scores.get(f"{by}\x1f{entry.key}")
+            if found is not None:
+                yield from_scores(entry, found, protocol=name, model=subject.name, wordings=wordings, by=by)
+
+
+def _generated(work: _Run, subject: Subject) -> Iterator[Prediction]:
+    from bimedix.evaluate.generation import generate
+
+    settings, cache, asker = work.settings, work.cache, subject.asker
+    entries = {entry.key: entry for entry in work.asked}
+    prompts = {
+        key: asker.prompt(entry.item, with_rationale=settings.with_rationale)
+        for key, entry in entries.items()
+    }
+    keys = {
+        key: key_of("reply", subject.key, settings.batch_tokens, settings.max_new_tokens, prompt)
+        for key, prompt in prompts.items()
+    }
+    with work.context.progress.task(f"{subject.name}, {GENERATION}", len(prompts), "items") as task:
+
+        def known(id: str) -> tuple[int, ...] | None:
+            found = cache.get(keys[id])
+            return None if found is None else tuple(found)
+
+        def keep(new: Mapping[str, Sequence[int]]) -> None:
+            cache.put({keys[name]: ids for name, ids in new.items()})
+            task.advance(len(new))
+
+        replies = generate(
+            subject.model, prompts, end_id=subject.end_id, max_new_tokens=settings.max_new_tokens,
+            budget=settings.batch_tokens, known=known, keep=keep,
+        )  # fmt: skip
+    for key, entry in entries.items():
+        text = asker.tokenizer.decode(list(replies[key]), skip_special_tokens=True).strip()
+        yield from_reply(entry, text, model=subject.name)
+
+
+# --- endpoints
+
+
+def make_completer(settings: Settings) -> Completer:
+    """Return the endpoint's completer; the key comes from the environment and goes nowhere else."""
+    completer: Completer = import_module("bimedix.completers.openai").OpenAiCompleter(
+        settings.endpoint,
+        settings.endpoint_model,
+        key=os.environ.get(settings.key_variable, ""),
+        parallel=settings.parallel,
+    )
+    return completer
+
+
+def _from_endpoint(work: _Run, stage: StageWriter) -> Iterator[Prediction]:
+    """Ask an endpoint; a question that it does not answer is left out and kept, not counted as wrong."""
+    settings = work.settings
+    asker = Asker(None, settings.template, 0, _shots(settings, work.context))
+    entries = {entry.key: entry for entry in work.asked}
+    talks = (
+        (
+            key,
+            answer_talk(
+                entry,
+                asker.messages(entry.item, with_rationale=settings.with_rationale),
+                settings.max_new_tokens,
+            ),
+        )
+        for key, entry in entries.items()
+    )
+    run_talks = import_module("bimedix.completers.runner").run_talks
+    replies = run_talks(
+        talks, make_completer(settings), work.context.calls, progress=work.context.progress, name="evaluate",
+        budget_usd=settings.budget_usd or None, total=len(entries),
+    )  # fmt: skip
+    for key, reply in replies:
+        entry = entries[key]
+        if reply.finish == "error":
+            stage.drop(entry.item, "the endpoint gave no answer", place=entry.benchmark, detail=reply.error)
+        else:
+            yield from_reply(entry, reply.text, model=settings.endpoint_model)

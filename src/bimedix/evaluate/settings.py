@@ -1,0 +1,139 @@
+"""Settings of the room `evaluate`; free of torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bimedix.errors import RecipeError, did_you_mean
+from bimedix.languages import language
+
+LETTERS = "letters"
+OPTIONS = "options"
+OPTIONS_PER_CHARACTER = "options_per_character"
+GENERATION = "generation"
+PROTOCOLS = (LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, GENERATION)
+PLAIN = "plain"
+"""Template of base models: the question as plain text and an answer cue, tokenised as lm-eval does it."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One test set: a file of multiple-choice records."""
+
+    name: str
+    """Name in tables; a name of `bimedix.benchmarks.NINE` makes it a column of the nine. Files in several
+    languages share the name, so that they are paired item by item."""
+    path: str
+    """JSON Lines of multiple-choice records or of translations, whose targets are taken."""
+    room: str = ""
+    """Room whose output folder the path starts from, such as `sources`; empty: the recipe's folder."""
+    language: str = "auto"
+    """ISO 639-1 of the items to take; `auto` takes all, and tables them by language."""
+    group: str = ""
+    """Free name by which cells are averaged, such as `taught` and `unseen`."""
+    split: str = ""
+    """Take items of this split only (train, validation, test); empty: all."""
+    dataset: str = ""
+    """Take items of this data set only, by its name in the records; empty: all."""
+    limit: int = 0
+    """Most items per language, the first ones by hash of the id; 0: all."""
+
+    def __post_init__(self) -> None:
+        if self.language != "auto":
+            language(self.language)
+        if not self.name or not self.path:
+            raise RecipeError(f"[evaluate] benchmark '{self.name}': needs a name and a path.")
+        if self.limit < 0:
+            raise RecipeError(f"[evaluate] benchmark '{self.name}': limit = {self.limit}; 0 or more.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One table `[evaluate]` of a recipe."""
+
+    benchmarks: tuple[Benchmark, ...] = ()
+    """The test sets."""
+    protocols: tuple[str, ...] = (LETTERS,)
+    """How an answer is taken: `letters` (log-probability of the option labels), `options` (of the answer as
+    the model was taught to word it, or of the bare option text with the template `plain`),
+    `options_per_character` (the same, divided by its characters), `generation` (a reply, read)."""
+    model: str = ""
+    """Model folder or hub id; empty: `base` and `adapter` of the room `train`."""
+    adapter: str = ""
+    """Adapter folder to put on `model`; empty: none."""
+    compare_base: bool = True
+    """Also score the base without its adapter, and compare item by item."""
+    endpoint: str = ""
+    """Base URL of an OpenAI-compatible endpoint; takes the place of a local model (`generation` only)."""
+    endpoint_model: str = ""
+    """Name of the model at the endpoint."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the endpoint's key."""
+    parallel: int = 16
+    """Calls to the endpoint at once."""
+    budget_usd: float = 0.0
+    """Most to spend at the endpoint, in US dollars; 0: no limit."""
+    tokenizer: str = ""
+    """Tokenizer folder, hub id or `mixtral`; empty: the model's own."""
+    template: str = "mixtral"
+    """Chat layout: `mixtral`, `vicuna`, `tokenizer`, or `plain` for base models that know no chat."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the weights; scores are float32 always."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`: cuda where there is one."""
+    shots: int = 0
+    """Worked examples before every question (BiMediX: not stated, 0 is likely)."""
+    shots_path: str = ""
+    """Multiple-choice records that examples are drawn from, by language; from the recipe's folder."""
+    orders: int = 1
+    """Cyclic orders of the options to score with `letters`: 1 is the printed one only; 4 shows how much the
+    order decides (arXiv 2309.03882)."""
+    with_rationale: bool = False
+    """`generation` asks for the reason first."""
+    max_new_tokens: int = 64
+    """Longest reply in tokens; give rationales 512."""
+    batch_tokens: int = 2048
+    """Tokens that go through the model at once."""
+    verify: int = 32
+    """Items per test set that are scored a second time alone, to prove that batching changes nothing."""
+    confidence: float = 0.95
+    """Level of all intervals."""
+    bootstrap_draws: int = 10_000
+    """Resamples of paired comparisons."""
+    published: tuple[str, ...] = ()
+    """Published tables to quote beside ours, by id, such as `bimedix-3`."""
+
+    def __post_init__(self) -> None:
+        for protocol in self.protocols:
+            if protocol not in PROTOCOLS:
+                raise RecipeError(
+                    f"[evaluate] protocol '{protocol}' is not known.{did_you_mean(protocol, PROTOCOLS)}\n"
+                    f"  Known: {', '.join(PROTOCOLS)}."
+                )
+        if not self.protocols or len(set(self.protocols)) != len(self.protocols):
+            raise RecipeError("[evaluate] protocols: name at least one, and each once.")
+        if self.endpoint and set(self.protocols) != {GENERATION}:
+            raise RecipeError(
+                "[evaluate] an endpoint gives replies, no log-probabilities of chosen words.\n"
+                f'  Set `protocols = ["{GENERATION}"]`, or score a local model.'
+            )
+        if self.endpoint and not self.endpoint_model:
+            raise RecipeError("[evaluate] endpoint: give `endpoint_model`, the model's name there.")
+        if self.orders < 1 or (self.orders > 1 and LETTERS not in self.protocols):
+            raise RecipeError(f"[evaluate] orders = {self.orders}: 1 or more, and with protocol `{LETTERS}`.")
+        if self.shots < 0 or (self.shots and not self.shots_path):
+            raise RecipeError(f"[evaluate] shots = {self.shots}: 0 or more, drawn from `shots_path`.")
+        if not 0 < self.confidence < 1:
+            raise RecipeError(f"[evaluate] confidence = {self.confidence}; between 0 and 1.")
+        if min(self.batch_tokens, self.max_new_tokens, self.parallel, self.bootstrap_draws) < 1:
+            raise RecipeError(
+                "[evaluate] batch_tokens, max_new_tokens, parallel and bootstrap_draws are 1 or more."
+            )
+
+
+def input_files(settings: Settings, base: Path) -> Iterator[Path]:
+    """Yield the files and folders that a run depends on, beside the outputs of other rooms."""
+    yield from (base / benchmark.path for benchmark in settings.benchmarks if not benchmark.room)
+    named = (settings.model, settings.adapter, settings.tokenizer, settings.shots_path)
+    yield from (base / name for name in named if name and (base / name).exists())

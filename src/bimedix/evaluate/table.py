@@ -1,0 +1,367 @@
+"""The table of results: accuracy per test set and language, pairs across languages, averages, comparisons.
+
+Everything is computed from predictions, so any table can be recomputed from `records.jsonl`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from bimedix.benchmarks import AVERAGES, NINE, Cell, has_nine
+from bimedix.evaluate.predict import probabilities
+from bimedix.records import Prediction, root_id
+from bimedix.statistics import (
+    Interval,
+    calibration,
+    holm,
+    macro_interval,
+    mcnemar_exact,
+    minimum_detectable_difference,
+    normal_quantile,
+    paired_bootstrap,
+    wilson_interval,
+)
+from bimedix.text import written_in
+
+LEAST_LETTERS = 10
+"""Letters from which a reply is long enough to say in which script it is."""
+
+
+class Accuracy(Struct, frozen=True):
+    """What one model scored on one test set in one language, by one protocol."""
+
+    model: str
+    benchmark: str
+    group: str
+    language: str
+    protocol: str
+    items: int
+    right: int
+    accuracy: float
+    """0 to 1, as all shares here."""
+    low: float
+    high: float
+    chance: float
+    """Expected accuracy of guessing: mean of 1 / options."""
+    unread: int
+    """Replies that no answer could be read from; they count as wrong."""
+    several_answers: int
+    """Items with several right options: log-probability protocols choose one and so get them wrong."""
+    wrong_language: float | None = None
+    """Share of replies written in another script than the question's; None for log-probabilities."""
+    expected_calibration_error: float | None = None
+    brier: float | None = None
+
+
+class Pair(Struct, frozen=True):
+    """One test set in two languages, item by item."""
+
+    model: str
+    benchmark: str
+    protocol: str
+    languages: tuple[str, str]
+    items: int
+    """Items that stand in both, matched by the record they come from."""
+    first: float
+    second: float
+    bilingual: float
+    """Mean of both accuracies."""
+    gap: float
+    """First minus second."""
+    gap_low: float
+    gap_high: float
+    agreement: float
+    """Share of items that are right in both or wrong in both."""
+    p: float
+    """Exact McNemar test of no gap."""
+    p_holm: float
+
+
+class Average(Struct, frozen=True):
+    """One number for several test sets."""
+
+    model: str
+    protocol: str
+    language: str
+    """A code, or two joined by `+` for the bilingual mean."""
+    name: str
+    """macro-9, macro-4, micro, or the mean or pool of a group."""
+    value: float
+    low: float
+    high: float
+
+
+class Comparison(Struct, frozen=True):
+    """Two models on the same items."""
+
+    benchmark: str
+    language: str
+    protocol: str
+    first: str
+    second: str
+    items: int
+    only_first: int
+    """Items that only the first has right."""
+    only_second: int
+    difference: float
+    low: float
+    """Interval of a bootstrap that draws whole clusters: items that go back to one record."""
+    high: float
+    p: float
+    """Exact McNemar test."""
+    p_holm: float
+    detectable: float
+    """Smallest difference that this many items would show in 4 of 5 runs, unpaired."""
+
+
+class Table(Struct, frozen=True):
+    """All of it."""
+
+    accuracies: tuple[Accuracy, ...]
+    pairs: tuple[Pair, ...]
+    averages: tuple[Average, ...]
+    comparisons: tuple[Comparison, ...]
+    about: dict[str, object] = {}
+    """What the numbers rest on: models, prompts' hashes, protocols, shots, template."""
+
+
+Key = tuple[str, str, str, str]
+"""Model, benchmark, language, protocol."""
+
+
+def make_table(
+    predictions: Iterable[Prediction],
+    groups: Mapping[str, str],
+    *,
+    confidence: float = 0.95,
+    draws: int = 10_000,
+    seed: int = 17,
+    about: Mapping[str, object] | None = None,
+) -> Table:
+    """Compute the table.
+
+    Args:
+        predictions: one per item, model and protocol.
+        groups: group of every benchmark.
+        confidence: level of the intervals.
+        draws: resamples of paired comparisons.
+        seed: fixes them.
+        about: what to keep beside the numbers.
+    """
+    cells: dict[Key, list[Prediction]] = {}
+    for row in predictions:
+        cells.setdefault((row.model, row.benchmark, row.language, row.protocol), []).append(row)
+    accuracies = tuple(_accuracy(key, rows, groups, confidence) for key, rows in cells.items())
+    pairs = tuple(_pairs(cells, confidence=confidence, draws=draws, seed=seed))
+    return Table(
+        accuracies,
+        pairs,
+        (*_averages(accuracies, confidence), *_bilingual_averages(cells, confidence)),
+        tuple(_comparisons(cells, confidence=confidence, draws=draws, seed=seed)),
+        dict(about or {}),
+    )
+
+
+def _accuracy(key: Key, rows: Sequence[Prediction], groups: Mapping[str, str], confidence: float) -> Accuracy:
+    model, benchmark, language, protocol = key
+    right = sum(row.correct for row in rows)
+    interval = wilson_interval(right, len(rows), confidence)
+    told = [row for row in rows if row.log_probabilities and len(row.gold) == 1]
+    fit = calibration([probabilities(row) for row in told], [row.gold[0] for row in told]) if told else None
+    return Accuracy(
+        model=model,
+        benchmark=benchmark,
+        group=groups.get(benchmark, ""),
+        language=language,
+        protocol=protocol,
+        items=len(rows),
+        right=right,
+        accuracy=right / len(rows),
+        low=interval.low,
+        high=interval.high,
+        chance=math.fsum(1 / row.options for row in rows) / len(rows),
+        unread=sum(not row.chosen for row in rows),
+        several_answers=sum(len(row.gold) > 1 for row in rows),
+        wrong_language=_wrong_language(rows, language),
+        expected_calibration_error=fit and fit.expected_error,
+        brier=fit and fit.brier,
+    )
+
+
+def _wrong_language(rows: Sequence[Prediction], language: str) -> float | None:
+    long = [
+        row.text for row in rows if row.text and sum(char.isalpha() for char in row.text) >= LEAST_LETTERS
+    ]
+    return sum(not written_in(text, language) for text in long) / len(long) if long else None
+
+
+def _by_root(rows: Iterable[Prediction]) -> dict[str, Prediction]:
+    return {root_id(row.id): row for row in rows}
+
+
+def _matched(
+    first: Sequence[Prediction], second: Sequence[Prediction]
+) -> list[tuple[Prediction, Prediction]]:
+    a, b = _by_root(first), _by_root(second)
+    return [(a[root], b[root]) for root in a if root in b]
+
+
+def _language_pairs(
+    cells: Mapping[Key, list[Prediction]],
+) -> Iterable[tuple[Key, tuple[str, str], list[tuple[Prediction, Prediction]]]]:
+    """Yield test sets that stand in English and another language, with their matched items."""
+    for key, rows in cells.items():
+        model, benchmark, language, protocol = key
+        english = cells.get((model, benchmark, "en", protocol))
+        if language != "en" and english and (matched := _matched(english, rows)):
+            yield key, ("en", language), matched
+
+
+def _pairs(cells: Mapping[Key, list[Prediction]], *, confidence: float, draws: int, seed: int) -> list[Pair]:
+    found = list(_language_pairs(cells))
+    tests = [_discordant(matched) for _, _, matched in found]
+    adjusted = holm([mcnemar_exact(*test) for test in tests])
+    out = []
+    for (key, languages, matched), test, p_holm in zip(found, tests, adjusted, strict=True):
+        first, second = [a.correct for a, _ in matched], [b.correct for _, b in matched]
+        gap = paired_bootstrap(first, second, draws=draws, seed=seed, confidence=confidence)
+        means = sum(first) / len(matched), sum(second) / len(matched)
+        out.append(
+            Pair(
+                key[0], key[1], key[3], languages, len(matched), *means, sum(means) / 2, gap.difference,
+                *gap.interval, 1 - sum(test) / len(matched), mcnemar_exact(*test), p_holm,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _discordant(matched: Sequence[tuple[Prediction, Prediction]]) -> tuple[int, int]:
+    return (
+        sum(a.correct and not b.correct for a, b in matched),
+        sum(b.correct and not a.correct for a, b in matched),
+    )
+
+
+def _averages(accuracies: Sequence[Accuracy], confidence: float) -> list[Average]:
+    by: dict[tuple[str, str, str], list[Accuracy]] = {}
+    for row in accuracies:
+        by.setdefault((row.model, row.protocol, row.language), []).append(row)
+    out = []
+    for key, rows in by.items():
+        cells = {row.benchmark: Cell(row.right, row.items) for row in rows}
+        if has_nine(cells):
+            out += [
+                Average(*key, name, mean(cells), *average_interval(name, cells, confidence))
+                for name, mean in AVERAGES.items()
+            ]
+        for group in sorted({row.group for row in rows} - {""}):
+            mine = [(row.right, row.items) for row in rows if row.group == group]
+            out += _group_averages(key, group, mine, confidence)
+    return out
+
+
+def _group_averages(
+    key: tuple[str, str, str], group: str, cells: Sequence[tuple[int, int]], confidence: float
+) -> list[Average]:
+    right, items = sum(k for k, _ in cells), sum(n for _, n in cells)
+    pooled = Average(*key, f"pool of {group}", right / items, *wilson_interval(right, items, confidence))
+    mean = math.fsum(k / n for k, n in cells) / len(cells)
+    return [
+        Average(*key, f"mean of {group}", mean, *macro_interval(cells, confidence)),
+        pooled,
+    ]
+
+
+def average_interval(name: str, cells: Mapping[str, Cell], confidence: float) -> Interval:
+    """Return the interval of macro-9, macro-4 or micro."""
+    nine = [(cells[column].right, cells[column].items) for column in NINE]
+    if name == "macro-9":
+        return macro_interval(nine, confidence)
+    if name == "micro":
+        return wilson_interval(sum(k for k, _ in nine), sum(n for _, n in nine), confidence)
+    groups: dict[str, tuple[int, int]] = {}
+    for (k, n), column in zip(nine, NINE.values(), strict=True):
+        before = groups.get(column.group, (0, 0))
+        groups[column.group] = (before[0] + k, before[1] + n)
+    return macro_interval(list(groups.values()), confidence)
+
+
+def _bilingual_averages(cells: Mapping[Key, list[Prediction]], confidence: float) -> list[Average]:
+    """Average the bilingual means of the nine columns, from the items that stand in both languages.
+
+    The interval takes each item's mean of both languages as one observation, because they are not
+    independent.
+    """
+    columns: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    for (model, benchmark, _, protocol), languages, matched in _language_pairs(cells):
+        halves = [(a.correct + b.correct) / 2 for a, b in matched]
+        columns.setdefault((model, protocol, "+".join(languages)), {})[benchmark] = halves
+    out = []
+    for key, found in columns.items():
+        if NINE.keys() <= found.keys():
+            for name in AVERAGES:
+                weights = _column_weights(name, {column: len(found[column]) for column in NINE})
+                value = math.fsum(weights[c] * _mean(found[c]) for c in NINE)
+                spread = math.sqrt(math.fsum(weights[c] ** 2 * _error(found[c]) ** 2 for c in NINE))
+                half = normal_quantile(confidence) * spread
+                out.append(Average(*key, name, value, max(0.0, value - half), min(1.0, value + half)))
+    return out
+
+
+def _column_weights(name: str, items: Mapping[str, int]) -> dict[str, float]:
+    """Return what each of the nine columns counts for in an average; the weights sum to 1."""
+    if name == "macro-9":
+        return dict.fromkeys(NINE, 1 / len(NINE))
+    if name == "micro":
+        return {column: items[column] / sum(items[c] for c in NINE) for column in NINE}
+    groups = {row.group for row in NINE.values()}
+    of_group = {g: sum(items[c] for c, row in NINE.items() if row.group == g) for g in groups}
+    return {c: items[c] / of_group[row.group] / len(groups) for c, row in NINE.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean."""
+    mean = _mean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values)) / len(values)
+
+
+def _comparisons(
+    cells: Mapping[Key, list[Prediction]], *, confidence: float, draws: int, seed: int
+) -> list[Comparison]:
+    """Compare every two models that answered the same test set by the same protocol."""
+    models = list(dict.fromkeys(model for model, *_ in cells))
+    found = []
+    for (model, benchmark, language, protocol), rows in cells.items():
+        for other in models[models.index(model) + 1 :]:
+            theirs = {row.id: row for row in cells.get((other, benchmark, language, protocol), ())}
+            matched = [(row, theirs[row.id]) for row in rows if row.id in theirs]
+            if matched:
+                found.append((model, other, (benchmark, language, protocol), matched))
+    tests = [_discordant(matched) for *_, matched in found]
+    adjusted = holm([mcnemar_exact(*test) for test in tests])
+    out = []
+    for (first, second, (benchmark, language, protocol), matched), test, p_holm in zip(
+        found, tests, adjusted, strict=True
+    ):
+        drawn = paired_bootstrap(
+            [a.correct for a, _ in matched],
+            [b.correct for _, b in matched],
+            clusters=[root_id(a.id) for a, _ in matched],
+            draws=draws,
+            seed=seed,
+            confidence=confidence,
+        )
+        share = sum(a.correct for a, _ in matched) / len(matched)
+        out.append(
+            Comparison(
+                benchmark, language, protocol, first, second, len(matched), *test, drawn.difference,
+                *drawn.interval, mcnemar_exact(*test), p_holm,
+                minimum_detectable_difference(len(matched), share=min(max(share, 0.05), 0.95)),
+            )
+        )  # fmt: skip
+    return out

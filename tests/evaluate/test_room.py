@@ -1,0 +1,253 @@
+"""The room from files to table."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bimedix.errors import MissingError, RecipeError, UsageError  # noqa: E402
+from bimedix.evaluate.cache import Cache  # noqa: E402
+from bimedix.evaluate.room import run  # noqa: E402
+from bimedix.evaluate.settings import Benchmark, Settings  # noqa: E402
+from bimedix.files import read_json, read_records, write_records  # noqa: E402
+from bimedix.records import MultipleChoice, OpenQuestion, Origin, Prediction  # noqa: E402
+from bimedix.stage import Context  # noqa: E402
+
+Maker = Callable[..., list[MultipleChoice]]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, mixtral: Any, tokenizer: Any) -> Path:
+    """What the room `train` leaves: a base and an adapter that changes it."""
+    import copy
+
+    from bimedix.model.adapters import attach, save_adapter
+    from bimedix.model.load import save_model
+    from bimedix.model.settings import AdapterSettings
+
+    folder = tmp_path_factory.mktemp("train")
+    save_model(mixtral, folder / "base", tokenizer)
+    tuned = attach(copy.deepcopy(mixtral), AdapterSettings(rank=2, alpha=64))
+    torch.manual_seed(2)
+    for name, tensor in tuned.named_parameters():
+        if "lora_b" in name.lower():
+            tensor.data.normal_(std=0.05)
+    save_adapter(tuned, folder / "adapter")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, items: Maker) -> Path:
+    """A recipe's folder with one test set in two languages, and one of two languages in one file."""
+    write_records(tmp_path / "en.jsonl", items("en", 14))
+    write_records(tmp_path / "ar.jsonl", items("ar", 12))
+    write_records(tmp_path / "mixed.jsonl", [*items("ru", 3, name="m"), *items("zh", 4, name="m", options=5)])
+    return tmp_path
+
+
+SETTINGS = Settings(
+    benchmarks=(
+        Benchmark("exam", "en.jsonl", group="unseen"),
+        Benchmark("exam", "ar.jsonl", group="unseen"),
+        Benchmark("mixed", "mixed.jsonl", group="taught"),
+    ),
+    verify=3,
+    bootstrap_draws=200,
+    compare_base=False,
+)
+
+
+def go(settings: Settings, place: Path, trained: Path, out: str = "out") -> tuple[Any, list[Prediction]]:
+    context = Context(calls=place / "calls.sqlite", base=place)
+    summary = run(settings, {"train": trained}, place / out, context)
+    return summary, list(read_records(place / out / "records.jsonl", Prediction))
+
+
+def test_every_item_gets_a_prediction_and_every_cell_an_interval(place: Path, trained: Path) -> None:
+    """Counts per language add up, chance is one over the options, and the pair has the common items."""
+    summary, predictions = go(SETTINGS, place, trained)
+    cells = {
+        (c["benchmark"], c["language"]): c for c in read_json(place / "out" / "table.json")["accuracies"]
+    }
+    (pair,) = summary.figures["table"]["pairs"]
+
+    assert {key: cell["items"] for key, cell in cells.items()} == {
+        ("exam", "en"): 14, ("exam", "ar"): 12, ("mixed", "ru"): 3, ("mixed", "zh"): 4,
+    }  # fmt: skip
+    assert cells["mixed", "zh"]["chance"] == pytest.approx(0.2)
+    assert len(predictions) == summary.written == 33
+    assert all(cell["low"] <= cell["accuracy"] <= cell["high"] for cell in cells.values())
+    assert (pair["items"], pair["languages"]) == (12, ("en", "ar"))
+    assert pair["bilingual"] == pytest.approx((pair["first"] + pair["second"]) / 2)
+
+
+def test_the_likeliest_option_is_chosen(place: Path, trained: Path) -> None:
+    _, predictions = go(SETTINGS, place, trained)
+
+    for row in predictions:
+        best = max(range(row.options), key=lambda index: row.log_probabilities[index])
+        assert row.chosen == (best,)
+        assert row.correct == (row.gold == (best,))
+
+
+def test_a_run_that_was_killed_gives_the_same_bytes(
+    place: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third batch never returns; the next run takes what is kept and ends with the same files."""
+    settings = replace(
+        SETTINGS, batch_tokens=300, protocols=("letters", "options", "generation"), max_new_tokens=4
+    )
+    go(settings, place, trained, "whole")
+    true, calls = Cache.put, []
+
+    def dies(cache: Cache, values: Any) -> None:
+        calls.append(values)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        true(cache, values)
+
+    monkeypatch.setattr(Cache, "put", dies)
+    with pytest.raises(KeyboardInterrupt):
+        go(settings, place, trained, "cut")
+    assert not (place / "cut" / "records.jsonl").exists()
+    monkeypatch.setattr(Cache, "put", lambda cache, values: (calls.append(values), true(cache, values)))
+    go(settings, place, trained, "cut")
+
+    for name in ("records.jsonl", "dropped.jsonl", "table.json"):
+        assert (place / "cut" / name).read_bytes() == (place / "whole" / name).read_bytes()
+    kept = {key for values in calls[:2] for key in values}
+    assert not kept & {key for values in calls[3:] for key in values}
+
+
+def test_base_and_tuned_model_are_compared_item_by_item(place: Path, trained: Path) -> None:
+    """The adapter changes scores, and the table says what it changed, with exact tests."""
+    summary, predictions = go(replace(SETTINGS, compare_base=True), place, trained)
+    by_model = {name: [p for p in predictions if p.model == name] for name in ("base", "tuned")}
+    comparison = summary.figures["table"]["comparisons"][0]
+
+    assert [p.id for p in by_model["base"]] == [p.id for p in by_model["tuned"]]
+    assert by_model["base"][0].log_probabilities != by_model["tuned"][0].log_probabilities
+    assert (comparison["first"], comparison["second"], comparison["items"]) == ("base", "tuned", 14)
+    right = {name: sum(p.correct for p in rows if p.language == "en") for name, rows in by_model.items()}
+    assert comparison["only_first"] - comparison["only_second"] == right["base"] - right["tuned"]
+
+
+def test_options_are_scored_whole_and_by_character(place: Path, trained: Path) -> None:
+    """One run gives both: the second divides by the characters of what was scored."""
+    _, predictions = go(replace(SETTINGS, protocols=("options", "options_per_character")), place, trained)
+    whole, per_character = predictions[0], predictions[1]
+
+    assert (whole.protocol, per_character.protocol) == ("options", "options_per_character")
+    assert all(a < b for a, b in zip(whole.log_probabilities, per_character.log_probabilities, strict=True))
+    assert len(predictions) == 66
+
+
+def test_four_orders_are_told_back_in_the_items_own_order(place: Path, trained: Path) -> None:
+    """Gold stays where it was, and a fifth option is turned four times."""
+    _, predictions = go(replace(SETTINGS, orders=4), place, trained)
+    own = {p.id: p for p in predictions if p.protocol == "letters"}
+    turned = [p for p in predictions if p.protocol == "letters@3"]
+
+    assert len(turned) == len(own) == 33
+    assert all(own[p.id].gold == p.gold for p in turned)
+    assert any(own[p.id].chosen != p.chosen for p in turned)
+
+
+def test_replies_are_read_and_unread_ones_counted(place: Path, trained: Path) -> None:
+    """A random model says nothing that can be read; that is counted, not guessed."""
+    _, predictions = go(replace(SETTINGS, protocols=("generation",), max_new_tokens=5), place, trained)
+    cells = read_json(place / "out" / "table.json")["accuracies"]
+
+    assert all(p.text is not None and not p.log_probabilities for p in predictions)
+    assert [c["unread"] for c in cells] == [
+        sum(not p.chosen for p in predictions if (p.benchmark, p.language) == (c["benchmark"], c["language"]))
+        for c in cells
+    ]
+
+
+def test_shots_are_shared_and_change_the_scores(place: Path, trained: Path, items: Maker) -> None:
+    write_records(place / "shots.jsonl", [*items("en", 3, name="s"), *items("ar", 3, name="s")])
+    few = replace(SETTINGS, benchmarks=SETTINGS.benchmarks[:2], shots=2, shots_path="shots.jsonl")
+    summary, predictions = go(few, place, trained)
+    _, plain = go(replace(SETTINGS, benchmarks=SETTINGS.benchmarks[:2]), place, trained, "plain")
+    report = next(iter(summary.figures["runs"].values()))
+
+    assert report["tokens"] < report["tokens_flat"] / 2
+    assert predictions[0].log_probabilities != plain[0].log_probabilities
+
+
+def test_items_that_are_not_asked_are_kept_with_the_reason(place: Path, trained: Path, items: Maker) -> None:
+    """No key, other split, other kind, repeated id: each under its own reason."""
+    good = items("en", 4)
+    origin = Origin("made-up", split="train")
+    write_records(
+        place / "en.jsonl",
+        [
+            *good,
+            good[0],
+            msgspec.structs.replace(good[1], id="x1", answers=()),
+            msgspec.structs.replace(good[1], id="x2", origin=origin),
+            OpenQuestion("x3", "en", origin, "What?", "That."),
+        ],
+    )
+    settings = replace(SETTINGS, benchmarks=(Benchmark("exam", "en.jsonl", split="test"),) * 2)
+    summary, predictions = go(settings, place, trained)
+
+    assert len(predictions) == 4
+    assert summary.dropped == {
+        "no answer key": 2,
+        "not a multiple-choice question": 2,
+        "other split": 2,
+        "repeats an id of its test set": 6,
+    }
+
+
+def test_limit_takes_translations_of_the_same_questions(place: Path, trained: Path, items: Maker) -> None:
+    write_records(place / "en.jsonl", items("en", 12))
+    sets = tuple(replace(b, limit=5) for b in SETTINGS.benchmarks[:2])
+    summary, _ = go(replace(SETTINGS, benchmarks=sets), place, trained)
+
+    assert summary.figures["table"]["pairs"][0]["items"] == 5
+
+
+def test_plain_template_tokenises_like_lm_eval(place: Path, trained: Path) -> None:
+    """Base models get text and an answer cue; scores differ from the chat layout's."""
+    _, plain = go(replace(SETTINGS, template="plain"), place, trained)
+    _, chat = go(SETTINGS, place, trained, "chat")
+
+    assert plain[0].log_probabilities != chat[0].log_probabilities
+
+
+def test_missing_things_are_named(place: Path, trained: Path) -> None:
+    context = Context(calls=place / "calls.sqlite", base=place)
+    with pytest.raises(MissingError, match="names no benchmarks"):
+        run(Settings(), {}, place / "o", context)
+    with pytest.raises(MissingError, match=r"nothing\.jsonl: no such file"):
+        go(replace(SETTINGS, benchmarks=(Benchmark("a", "nothing.jsonl"),)), place, trained)
+    with pytest.raises(MissingError, match="has no model"):
+        run(SETTINGS, {}, place / "o", context)
+    with pytest.raises(UsageError, match="Did you mean 'train'"):
+        go(replace(SETTINGS, benchmarks=(Benchmark("a", "x", room="trian"),)), place, trained)
+    with pytest.raises(MissingError, match=r"holds no item .*language fr"):
+        go(replace(SETTINGS, benchmarks=(Benchmark("a", "en.jsonl", language="fr"),)), place, trained)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"protocols": ("leters",)}, "Did you mean 'letters'"),
+        ({"protocols": ()}, "at least one"),
+        ({"endpoint": "http://x"}, "no log-probabilities"),
+        ({"shots": 3}, "shots_path"),
+        ({"orders": 4, "protocols": ("options",)}, "orders = 4"),
+        ({"confidence": 1.0}, "between 0 and 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Settings(**wrong)
