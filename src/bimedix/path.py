@@ -201,15 +201,26 @@ _TIMED = frozenset({"timing.json"})
 def named_files(room: str, settings: Any, base: Path) -> dict[str, str]:
     """Return the files that a room's settings name, with a hash of each.
 
-    A settings module may say so itself with `input_files(settings, base)`; else every `Path` value counts.
+    A settings module may list them itself with `input_files(settings, base)`; else every text or path in the
+    settings counts that is a file or a pattern of files below the data folder.
     """
     module = import_module(f"bimedix.{room}.settings")
     if hasattr(module, "input_files"):
-        paths = [Path(p) for p in module.input_files(settings, base)]
+        files = {Path(p) for p in module.input_files(settings, base)}
     else:
-        paths = [base / path for path in _paths(settings)]
-    files = [f for p in paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
-    return {os.path.relpath(f, base): _fingerprint(f) for f in files}
+        files = {f for text in _texts(settings) for f in _files_named(text, base)}
+    return {os.path.relpath(f, base): _fingerprint(f) for f in sorted(files)}
+
+
+def _files_named(text: str, base: Path) -> Iterator[Path]:
+    if len(text) > 1000 or "\0" in text or "\n" in text:
+        return
+    if (base / text).is_file():
+        yield base / text
+    elif any(sign in text for sign in "*?[") and not Path(text).is_absolute():
+        yield from (path for path in base.glob(text) if path.is_file())
+    elif (base / text / "config.json").is_file():
+        yield from (path for path in (base / text).iterdir() if path.is_file())
 
 
 def _fingerprint(path: Path) -> str:
@@ -219,18 +230,19 @@ def _fingerprint(path: Path) -> str:
     return hash_file(path)
 
 
-def _paths(value: Any) -> Iterator[Path]:
-    if isinstance(value, Path):
-        yield value
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text and path inside settings."""
+    if isinstance(value, (str, Path)):
+        yield str(value)
     elif is_dataclass(value) and not isinstance(value, type):
         for f in fields(value):
-            yield from _paths(getattr(value, f.name))
+            yield from _texts(getattr(value, f.name))
     elif isinstance(value, (tuple, list)):
         for entry in value:
-            yield from _paths(entry)
+            yield from _texts(entry)
     elif isinstance(value, Mapping):
         for entry in value.values():
-            yield from _paths(entry)
+            yield from _texts(entry)
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Settings of the room `sources`: which data sets to read, from where, and how much of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 AUTO = "auto"
 SPLITS = ("train", "validation", "test", "")
@@ -41,3 +42,10 @@ class Settings:
     splits: tuple[str, ...] = ()
     """Splits to keep (train, validation, test, or "" where a source states none); empty = all. Training
     takes training splits only (paper: BiMediX, section 3.1.1); test items are for `evaluate`."""
+
+
+def input_files(settings: Settings, base: Path) -> list[Path]:
+    """Return the files that these settings read, so that a change in one of them is seen."""
+    from bimedix.sources.room import find_jobs
+
+    return [job.path for job in find_jobs(settings.data, base)]
