@@ -244,6 +244,44 @@ def sources(folder: Path, out: Path, names: tuple[str, ...], limit: int, quiet: 
     click.echo(f"{summary.written:,} records written to {out}{gone}")
 
 
+# --- talking --------------------------------------------------------------------------------------------
+
+
+def _serve_settings(recipe: str, overrides: tuple[str, ...]) -> Any:
+    from bimedix.recipe import read_recipe
+    from bimedix.serve.settings import Settings
+
+    return read_recipe(Path(recipe), overrides).rooms.get("serve", Settings())
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_options("recipe", "set")
+def chat(folder: Path, recipe: str, overrides: tuple[str, ...]) -> None:
+    """Talk with the model of FOLDER (a run, a training stage, or a model) in the terminal."""
+    from bimedix.serve.engine import LocalEngine
+    from bimedix.serve.terminal import run_terminal
+
+    run_terminal(LocalEngine(folder), _serve_settings(recipe, overrides))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_options("recipe", "set")
+def serve(folder: Path, recipe: str, overrides: tuple[str, ...]) -> None:
+    """Serve the model of FOLDER: OpenAI-compatible API and a chat page, on loopback unless told otherwise."""
+    import uvicorn
+
+    from bimedix.serve.app import build_app, read_key
+    from bimedix.serve.engine import LocalEngine
+
+    settings = _serve_settings(recipe, overrides)
+    key = read_key(settings)
+    app = build_app(LocalEngine(folder), settings, key)
+    click.echo(f"http://{settings.host}:{settings.port}  ({NOTICE} Ctrl-C stops.)")
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+
+
 # --- looking --------------------------------------------------------------------------------------------
 
 
@@ -273,12 +311,13 @@ def ls(what: str, as_json: bool) -> None:
 @click.option("-n", "count", default=3, show_default=True, help="How many records.")
 @click.option("--id", "record_id", help="The record with this id.")
 @click.option("--drops", is_flag=True, help="What the stage left out, and why.")
+@click.option("--tokens", is_flag=True, help="Conversations as coloured tokens with their loss mask.")
 @_options("json")
-def show(path: Path, count: int, record_id: str | None, drops: bool, as_json: bool) -> None:
+def show(path: Path, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool) -> None:
     """Look into PATH: a records file, or the folder of a stage."""
     from bimedix.show import show_records
 
-    show_records(path, count=count, record_id=record_id, drops=drops, as_json=as_json)
+    show_records(path, count=count, record_id=record_id, drops=drops, tokens=tokens, as_json=as_json)
 
 
 @cli.command()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -191,11 +191,16 @@ def _outputs_of(folder: Path) -> dict[str, str]:
     ledger = folder / LEDGER
     if not ledger.exists():
         raise BimedixError(f"{folder}: this stage has not finished.\n  Run the recipe from its beginning.")
-    return {name: told["hash"] for name, told in read_json(ledger)["outputs"].items() if name not in _TIMED}
+    outputs = read_json(ledger)["outputs"]
+    return {name: told["hash"] for name, told in outputs.items() if not is_timed(name)}
 
 
-_TIMED = frozenset({"timing.json"})
-"""Outputs that hold wall-clock times and so never count as a change."""
+def is_timed(name: str) -> bool:
+    """Tell whether an output holds wall-clock times, and so never counts as a change."""
+    return any(PurePosixPath(name).match(pattern) for pattern in _TIMED)
+
+
+_TIMED = ("timing.json", "metrics.jsonl", "phases/*.json")
 
 
 def named_files(room: str, settings: Any, base: Path) -> dict[str, str]:

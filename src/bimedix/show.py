@@ -7,14 +7,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bimedix.errors import MissingError, did_you_mean
+from bimedix.errors import DataError, MissingError, did_you_mean
 from bimedix.files import read_any_records
 from bimedix.records import Conversation, Dropped, Item, Translation, encode, item_fields
 from bimedix.stage import DROPPED, RECORDS
 from bimedix.text import isolate
 
 
-def show_records(path: Path, *, count: int, record_id: str | None, drops: bool, as_json: bool) -> None:
+def show_records(
+    path: Path, *, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool
+) -> None:
     """Print the first records of a file or stage, or the one with a given id.
 
     Raises:
@@ -29,6 +31,8 @@ def show_records(path: Path, *, count: int, record_id: str | None, drops: bool, 
     for record in itertools.islice(records, count):
         if as_json:
             print(encode(record).decode())
+        elif tokens:
+            _print_tokens(record)
         else:
             _print_record(record)
 
@@ -104,3 +108,22 @@ def _translation_rows(record: Translation) -> list[tuple[str, str]]:
         findings = "; ".join(f"{f.check}: {f.explanation}" for f in attempt.findings)
         rows.append((f"round {attempt.round}{kept}", f"score {attempt.score}  {findings}"))
     return rows
+
+
+def _print_tokens(record: Struct) -> None:
+    """Print a conversation token by token; supervised tokens stand on a coloured ground."""
+    from rich.text import Text
+
+    from bimedix.prompts.chat import MixtralPieces, encode_conversation
+    from bimedix.tokens import piece_of
+
+    if not isinstance(record, Conversation):
+        raise DataError(
+            f"record {getattr(record, 'id', '')}: --tokens needs conversations, such as those of the mix."
+        )
+    ids, supervised = encode_conversation(record.messages, MixtralPieces(), "mixtral")
+    text = Text()
+    for token, counts in zip(ids, supervised, strict=True):
+        text.append(piece_of(token).replace("▁", " "), style="black on green" if counts else "dim")
+    _console().print(text)
+    _console().print(f"{len(ids)} tokens, {sum(supervised)} of them trained", style="bold")

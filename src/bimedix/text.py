@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from functools import cache
 from typing import Literal
 
@@ -33,17 +34,38 @@ def digits_to_ascii(text: str) -> str:
     return re.sub(r"(?<=\d)٬(?=\d)", "", text)
 
 
+@cache
+def _comparison_table() -> dict[str, str]:
+    """Characters that comparison changes, and what each becomes."""
+    points = {*_presentation_forms(), *_REMOVED, *map(ord, "آأإٱىة؟،؛٪؉٫"), *_DECIMAL_DIGITS}
+    table = {}
+    for char in map(chr, sorted(points)):
+        letters = char.translate(_presentation_forms()).translate(_REMOVED)
+        table[char] = letters.translate(_FOLDED).translate(_DECIMAL_DIGITS).replace("٫", ".")
+    return {char: into for char, into in table.items() if char != into}
+
+
 def normalise(text: str) -> str:
     """Return the form in which two texts are compared; idempotent, and numbers stay.
 
     Order of evaluate-serve.md, section 6, and data.md, section 5: NFC, presentation forms by table,
     bidi marks, joiners, tatweel and tashkeel out, alef and ya forms and ta marbuta unified, punctuation
     and digits to ASCII, case-folded, spaces collapsed. Never NFKC: 10² would become 102.
+
+    Every record goes through here several times, so characters are replaced kind by kind, and only those
+    that occur: four times the speed of `str.translate` over Arabic, nine over English.
     """
-    text = unicodedata.normalize("NFC", text).translate(_presentation_forms()).translate(_REMOVED)
-    text = digits_to_ascii(text.translate(_FOLDED))
-    text = unicodedata.normalize("NFC", text.casefold())
-    return " ".join(text.split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+        table = _comparison_table()
+        for char in set(text):
+            if char in table:
+                text = text.replace(char, table[char])
+        if "٬" in text:
+            text = re.sub(r"(?<=\d)٬(?=\d)", "", text)
+        text = unicodedata.normalize("NFC", text.casefold())
+        return " ".join(text.split())
+    return " ".join(text.lower().split())
 
 
 def words(text: str, code: str) -> list[str]:
@@ -75,14 +97,18 @@ def sentences(text: str, code: str) -> list[str]:
     return [*parts, text[start:]] if start < len(text) else parts
 
 
+@cache
+def _script(char: str) -> str:
+    name = unicodedata.name(char, "OTHER").split()[0]
+    return "CJK" if name in {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"} else name
+
+
 def script_shares(text: str) -> dict[str, float]:
     """Return the share of letters per Unicode script name (LATIN, ARABIC, CYRILLIC, CJK, ...); sums to 1."""
     counts: dict[str, int] = {}
-    for char in text:
+    for char, times in Counter(text).items():
         if char.isalpha():
-            name = unicodedata.name(char, "OTHER").split()[0]
-            name = "CJK" if name in {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"} else name
-            counts[name] = counts.get(name, 0) + 1
+            counts[_script(char)] = counts.get(_script(char), 0) + times
     total = sum(counts.values())
     return {name: count / total for name, count in counts.items()} if total else {}
 

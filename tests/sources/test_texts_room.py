@@ -38,6 +38,18 @@ def test_translations_and_pairs_are_kept_apart(write: Write, tmp_path: Path) -> 
     assert summary.dropped == {"repeats an earlier record of this source": 1}
 
 
+def test_names_that_were_substituted_are_counted_in_the_report(write: Write, tmp_path: Path) -> None:
+    row = {"instruction": "x", "input": "Hello Chat Doctor.", "output": "I am other  ChatDoctor.  So rest."}
+    write("data/HealthCareMagic-100k.json", [row, {"instruction": "x", "input": "Why?", "output": "So."}])
+    settings = Settings(data=(DataSet(source="healthcaremagic", path="data"),))
+
+    summary = run(settings, {}, tmp_path / "out", Context(tmp_path / "calls.sqlite", base=tmp_path))
+
+    assert summary.figures["noticed"] == [
+        {"source": "healthcaremagic", "what": "Chat Doctor in place of a name", "count": 2}
+    ]
+
+
 def test_a_language_that_is_not_asked_for_leaves_its_translations_out(write: Write, tmp_path: Path) -> None:
     write("data/round_two/en2fr/X.json", [SEGMENT])
     settings = Settings(data=(DataSet(source="bio_mqm", path="data"),), languages=("en",))

@@ -4,5 +4,6 @@
 """
 
 from bimedix.integrity.checks import CHECKS, Check, check_pair, check_texts
+from bimedix.integrity.terms import Glossary, Term
 
-__all__ = ["CHECKS", "Check", "check_pair", "check_texts"]
+__all__ = ["CHECKS", "Check", "Glossary", "Term", "check_pair", "check_texts"]

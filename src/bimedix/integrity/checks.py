@@ -1,11 +1,15 @@
 """The register of checks, and the two functions that run it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from bimedix.integrity import options, polarity, quantities, surface
+from bimedix.integrity import doses, options, polarity, quantities, sides, surface, terms
 from bimedix.integrity.pair import Findings, Pair, Severity, Side
+from bimedix.integrity.terms import Glossary
 from bimedix.records import Finding, Item, MultipleChoice, item_fields
+
+GlossaryLike: TypeAlias = Glossary | Mapping[str, str | Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ CHECKS: dict[str, Check] = {
     check.name: check
     for check in (
         Check("number", quantities.check_numbers, "error", "every number is there, with the same value"),
+        Check("frequency", doses.check_frequency, "error", "how often a drug is given, in times per day"),
+        Check("route", doses.check_route, "error", "by which way a drug is given"),
+        Check("dose", doses.check_tuples, "error", "each dose keeps its own frequency and drug"),
+        Check("term", terms.check_terms, "error", "no drug or term became another (needs a glossary)"),
+        Check("identifier", terms.check_identifiers, "error", "names with digits keep them: B12, CD4, IL-6"),
+        Check("side", sides.check_sides, "error", "left / right, before / after and other opposites kept"),
         Check("negation", polarity.check_negation, "error", "negation and EXCEPT neither dropped nor added"),
         Check("catch-all", options.check_catch_all, "error", "all / none of the above kept apart"),
         Check("letter", options.check_letters, "error", "references to options name the same options"),
@@ -42,19 +52,30 @@ CHECKS: dict[str, Check] = {
 
 
 def check_texts(
-    source: str, target: str, source_language: str, target_language: str, field: str = ""
+    source: str,
+    target: str,
+    source_language: str,
+    target_language: str,
+    field: str = "",
+    glossary: GlossaryLike | None = None,
 ) -> tuple[Finding, ...]:
     """Compare a text and its translation; spans are code points of the texts as given.
 
-    An empty translation gives one finding; an empty source is checked for broken characters only.
+    A glossary is a `Glossary`, or a mapping from source form to target form or forms, which is made into one
+    on each call: build it once where there are many pairs. An empty translation gives one finding.
     """
-    pair = Pair(Side(source, source_language), Side(target, target_language), field)
+    known = _glossary(glossary, source_language, target_language)
+    pair = Pair(Side(source, source_language), Side(target, target_language), field, known)
     if not target.strip():
         return (pair.finding("cut", "error", "the translation is empty"),) if source.strip() else ()
     return tuple(finding for check in CHECKS.values() for finding in check.run(pair))
 
 
-def check_pair(source: Item, target: Item) -> tuple[Finding, ...]:
+def _glossary(given: GlossaryLike | None, source: str, target: str) -> Glossary | None:
+    return given if given is None or isinstance(given, Glossary) else Glossary.of(given, source, target)
+
+
+def check_pair(source: Item, target: Item, glossary: GlossaryLike | None = None) -> tuple[Finding, ...]:
     """Compare an item and its translation, field by field, and the options and key of a question.
 
     A field that one side lacks is an error of its own.
@@ -65,9 +86,10 @@ def check_pair(source: Item, target: Item) -> tuple[Finding, ...]:
     if isinstance(source, MultipleChoice) and isinstance(target, MultipleChoice):
         found += options.check_options(source, target)
     mine, theirs = item_fields(source), item_fields(target)
+    known = _glossary(glossary, source.language, target.language)
     for field, text in mine.items():
         if field in theirs:
-            found += check_texts(text, theirs[field], source.language, target.language, field)
+            found += check_texts(text, theirs[field], source.language, target.language, field, known)
         elif not field.startswith("options."):
             found.append(Finding("structure", "error", "the field is missing from the translation", field))
     found += [

@@ -5,7 +5,7 @@ Each language has a table in `data/<code>.toml`. A form may end in `*` (the word
 """
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -27,21 +27,27 @@ class Cue(NamedTuple):
     end: int
 
 
-class _Form(NamedTuple):
+class Form(NamedTuple):
+    """A form to look for, folded, and what it stands for."""
+
     text: str
     concept: str
-    value: str
-    open_left: bool
-    open_right: bool
-    bare: bool
+    value: str = ""
+    open_left: bool = False
+    open_right: bool = False
+    bare: bool = False
+    """Only conjunctions may stand before it."""
+    inflected: bool = False
+    """Endings of the language may follow: plural, pronouns, feminine."""
 
 
 class _Affixes(NamedTuple):
     proclitics: frozenset[str]
     conjunctions: frozenset[str]
+    endings: frozenset[str]
 
 
-_NO_AFFIXES = _Affixes(frozenset(), frozenset())
+_NO_AFFIXES = _Affixes(frozenset(), frozenset(), frozenset(("s", "es", "'s")))
 _AFFIXES = {
     "ARABIC": _Affixes(
         frozenset(
@@ -50,8 +56,25 @@ _AFFIXES = {
             ).split()
         ),
         frozenset(("و", "ف")),
+        frozenset(["ه", "ها", "ات", "ين", "ان", "ون", "ا", "ي", "يه", "هم", "تين", "تان", "اته"]),
     )
 }
+
+
+_NO_CUES = {
+    "duals",
+    "join",
+    "range",
+    "joins",
+    "openers",
+    "dangling",
+    "per",
+    "both",
+    "only",
+    "percent_before",
+    "centuries",
+}
+"""Lists that are read in their own way, not looked for everywhere."""
 
 
 @cache
@@ -66,7 +89,7 @@ def plain_forms(code: str, section: str, name: str) -> tuple[str, ...]:
     return tuple(fold(form).lower for form in table(code).get(section, {}).get(name, ()))
 
 
-def _forms(code: str) -> Iterator[_Form]:
+def _forms(code: str) -> Iterator[Form]:
     for section, names in table(code).items():
         for name, entry in names.items():
             concept = f"{section}.{name}"
@@ -74,7 +97,7 @@ def _forms(code: str) -> Iterator[_Form]:
             for value, written in groups:
                 for form in written if isinstance(written, list) else [written]:
                     core = form.removeprefix("=").strip("*")
-                    yield _Form(
+                    yield Form(
                         fold(core).lower,
                         concept,
                         value,
@@ -84,28 +107,17 @@ def _forms(code: str) -> Iterator[_Form]:
                     )
 
 
-class Lexicon:
-    """All forms of one language in one automaton."""
+class Matcher:
+    """Finds many forms in a text at once, as whole words with the affixes that the language allows."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, forms: Iterable[Form]) -> None:
         row = language(code)
         self.code = row.code
         self.spaced = row.spaced
         self._affixes = _AFFIXES.get(row.script, _NO_AFFIXES)
-        self._by_text: dict[str, list[_Form]] = {}
-        for form in _forms(row.code):
-            if form.concept.split(".")[1] not in {
-                "duals",
-                "join",
-                "range",
-                "joins",
-                "openers",
-                "dangling",
-                "per",
-                "both",
-                "only",
-            }:
-                self._by_text.setdefault(form.text, []).append(form)
+        self._by_text: dict[str, list[Form]] = {}
+        for form in forms:
+            self._by_text.setdefault(form.text, []).append(form)
         self._texts = list(self._by_text)
         self._automaton = AhoCorasick(self._texts, matchkind=MatchKind.Standard) if self._texts else None
 
@@ -121,8 +133,9 @@ class Lexicon:
                     found.setdefault(form.concept, []).append(Cue(form.concept, form.value, start, end))
         return {concept: _longest(cues) for concept, cues in found.items()}
 
-    def _stands_alone(self, lower: str, start: int, end: int, form: _Form) -> bool:
-        if end < len(lower) and not form.open_right and self._joined(lower[end - 1], lower[end]):
+    def _stands_alone(self, lower: str, start: int, end: int, form: Form) -> bool:
+        goes_on = end < len(lower) and not form.open_right and self._joined(lower[end - 1], lower[end])
+        if goes_on and not (form.inflected and self._is_ending(lower, end)):
             return False
         if start == 0 or form.open_left or not self._joined(lower[start - 1], lower[start]):
             return True
@@ -133,6 +146,12 @@ class Lexicon:
         while begin and start - begin < 4 and lower[begin - 1].isalpha():
             begin -= 1
         return lower[begin:start] in allowed
+
+    def _is_ending(self, lower: str, at: int) -> bool:
+        stop = at
+        while stop < len(lower) and stop - at < 5 and (lower[stop].isalpha() or lower[stop] == "'"):
+            stop += 1
+        return lower[at:stop] in self._affixes.endings
 
     def _joined(self, left: str, right: str) -> bool:
         """Tell whether two neighbouring characters belong to one word."""
@@ -153,6 +172,6 @@ def _longest(cues: list[Cue]) -> list[Cue]:
 
 
 @cache
-def lexicon(code: str) -> Lexicon:
-    """Return the lexicon of a language (`es-LA` gives `es`)."""
-    return Lexicon(code)
+def lexicon(code: str) -> Matcher:
+    """Return all forms of a language's table in one matcher (`es-LA` gives `es`)."""
+    return Matcher(code, (form for form in _forms(code) if form.concept.split(".")[1] not in _NO_CUES))

@@ -52,7 +52,7 @@ class Identifier(NamedTuple):
 
 _LETTER = "A-Za-z\u0370-\u03ff\u0400-\u04ff\u0621-\u064a"
 _IDENTIFIER = re.compile(
-    rf"(?<![{_LETTER}\d])(?:[{_LETTER}\d]*[{_LETTER}]-?\d[{_LETTER}\d]*(?:-[{_LETTER}\d]+)*"
+    rf"(?<![{_LETTER}\d])(?:[{_LETTER}\d]*[{_LETTER}]-?\d[{_LETTER}\d]*(?:-(?:[{_LETTER}]*\d[{_LETTER}\d]*|[A-Z]+(?![{_LETTER}])))*"
     rf"|\d+-[{_LETTER}]*[A-Z][A-Za-z]*(?:-\d+)?|\d+[A-Z](?![{_LETTER}]))"
 )
 _DIGITS_FIRST = re.compile(rf"(\d[\d.,٫]*)-?([{_LETTER}]+)")
@@ -69,6 +69,7 @@ _ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI
 _ROMANS = re.compile(r"(?<!\w)(?:VIII|VII|VI|IV|IX|III|II|XII|XI)(?!\w)")
 _AFTERNOON = re.compile(r"[ \u00a0]?(?:p\.?m\b\.?|مساء|م(?!\w)|ظهرا|بعد الظهر|عصرا)")
 _DECADE = re.compile(r"'?s(?!\w)")
+_YEAR_BEFORE = re.compile(r"(?<!\d)(?:19|20)\d\d-$")
 _ORDINAL_END = re.compile(r"(?:st|nd|rd|th|er|e|eme|ere|-?[йяеог]{1,3}|[ªº°a](?!\w))(?![^\W\d_])")
 _CJK_RUN = re.compile(r"[〇零一二三四五六七八九十百千两]+")
 _CJK_DIGIT = {char: index for index, char in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2}
@@ -100,7 +101,8 @@ def readings(written: str, code: str) -> tuple[Fraction, ...]:
     if len(tail) != 3 or not 1 <= len(head) <= 3 or head.startswith("0"):
         return (decimal,)
     if sign == ".":
-        return (whole, decimal) if comma_is_decimal else (decimal,)
+        both = comma_is_decimal or tail.endswith("00")
+        return (whole, decimal) if both else (decimal,)
     if comma_is_decimal:
         return (decimal, whole)
     return (whole,) if tail.endswith("0") else (whole, decimal)
@@ -120,6 +122,7 @@ class NumberReader:
         own = table(row.code).get("numbers", {})
         self.joins = frozenset(own.get("join", ()))
         self.ranges = frozenset(own.get("range", ("-",)))
+        self.centuries = tuple(own.get("centuries", ())) or ("\0",)
         self.percent_before = tuple(own.get("percent_before", ()))
 
     def read(
@@ -182,13 +185,17 @@ class NumberReader:
             if scale and (scale.start == end or lower[end] in " \u00a0-"):
                 values = tuple(value * Fraction(scale.value) for value in values)
                 end = scale.end
-            elif _DECADE.match(lower, end):
-                values = (*values, values[0] % 100)
+            elif decade := _DECADE.match(lower, end):
+                values, end = (*values, values[0] % 100), decade.end()
             elif _ORDINAL_END.match(lower, end) and not self.units.read(lower, end)[0]:
                 form_here = "ordinal"
             unit, _, unit_end = self.units.read(lower, end)
             if not unit and any(lower.endswith(sign, 0, start) for sign in self.percent_before):
                 unit = ("percent",)
+            if _YEAR_BEFORE.search(lower, max(0, start - 5), start) and end - start == 2:
+                values = (*values, values[0] + 100 * int(lower[start - 5 : start - 3]))
+            if lower.startswith(self.centuries, end) or lower.startswith(self.centuries, end + 1):
+                form_here = "loose"
             if not unit and _AFTERNOON.match(lower, end) and values[0] < 12:
                 values = (*values, values[0] + 12)
             found.append(Number(values, unit, form_here, start, end, unit_end))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bimedix.integrity.folding import Folded, fold
 from bimedix.integrity.lexicon import Cue, lexicon
@@ -11,6 +11,9 @@ from bimedix.integrity.numbers import Identifier, Number, number_reader
 from bimedix.languages import language
 from bimedix.records import Finding
 from bimedix.text import sentences
+
+if TYPE_CHECKING:
+    from bimedix.integrity.terms import Glossary
 
 Span: TypeAlias = tuple[int, int]
 Severity: TypeAlias = Literal["error", "warning", "hint"]
@@ -73,6 +76,7 @@ class Pair:
     source: Side
     target: Side
     field: str = ""
+    glossary: "Glossary | None" = None
 
     def finding(
         self,

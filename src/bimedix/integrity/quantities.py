@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 
+from bimedix.integrity.frequency import match_frequencies
 from bimedix.integrity.numbers import Number
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.integrity.units import TIME, same_quantity, units
@@ -86,6 +87,10 @@ def _spans(numbers: list[Number]) -> list[tuple[int, int]]:
 def check_numbers(pair: Pair) -> Findings:
     """Yield what changed in values and units, with exact conversions as hints."""
     source, target = list(pair.source.numbers), list(pair.target.numbers)
+    if source and target:
+        equal = match_frequencies(pair).equal
+        source = [n for n in source if not any(mine.start <= n.start < mine.end for mine, _ in equal)]
+        target = [n for n in target if not any(theirs.start <= n.start < theirs.end for _, theirs in equal)]
     if not source and not target:
         return
     aligned = Alignment(pair, source, target)

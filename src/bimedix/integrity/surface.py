@@ -21,8 +21,8 @@ _FENCE = re.compile(r"```|~~~|</?(?:translation|answer|output|target|source)>", 
 _CLOSERS = "\"'»”’)]}*_ \t\n\r\u00a0"
 
 LENGTH_BANDS = {
-    ("en", "ar"): (0.58, 0.93), ("en", "es"): (0.80, 1.15), ("en", "fr"): (0.80, 1.18),
-    ("en", "ru"): (0.72, 1.12), ("en", "zh"): (0.20, 0.32), ("en", "ja"): (0.24, 0.45),
+    ("en", "ar"): (0.63, 0.91), ("en", "es"): (0.82, 1.17), ("en", "fr"): (0.86, 1.20),
+    ("en", "ru"): (0.79, 1.13), ("en", "zh"): (0.19, 0.31), ("en", "ja"): (0.24, 0.45),
 }  # fmt: skip
 """Target characters per source character: 0.5th percentile and median of TICO-19 (ja: estimated)."""
 _DEFAULT_BAND = (0.4, 1.0)
@@ -63,12 +63,13 @@ def check_residue(pair: Pair) -> Findings:
         return
     is_unit = unit_reader(pair.source.code).lookup
     in_source = {word for word in _PLAIN_LATIN.findall(pair.source.folded.lower) if not is_unit(word)}
-    left = [match for match in found if match.group() in in_source]
+    left = [match for match in found if match.group() in in_source and not _bracketed(cased, match.start())]
     if not left or _squeeze(pair.source.folded.lower) == _squeeze(pair.target.folded.lower):
         return
     longest = _longest_run(cased, [match.span() for match in left])
     share = script_shares(pair.target.text).get("LATIN", 0.0)
-    severity: Severity = "error" if longest >= 3 or share > 0.5 else "warning" if longest == 2 else "hint"
+    mostly = share > 0.5 and len(left) >= 4
+    severity: Severity = "error" if longest >= 3 or mostly else "warning" if longest == 2 else "hint"
     yield pair.finding(
         "residue",
         severity,
@@ -76,6 +77,11 @@ def check_residue(pair: Pair) -> Findings:
         (),
         [match.span() for match in left],
     )
+
+
+def _bracketed(text: str, at: int) -> bool:
+    """Tell whether a position is inside brackets, where originals are given beside their translation."""
+    return text.rfind("(", 0, at) > text.rfind(")", 0, at)
 
 
 def _longest_run(text: str, spans: list[tuple[int, int]]) -> int:
@@ -98,7 +104,7 @@ def check_stripped(pair: Pair) -> Findings:
     names = [m for m in _LATIN_NAME.finditer(source.cased) if len(m.group()) > 1]
     if len(names) < 2 or re.search("[A-Za-z]", target.cased):
         return
-    gap = [m.span() for m in re.finditer(r"(?<=\w) +(?=[?.,،:)])| {2,}|(?<=[(/]) +| +-(?= |$)", target.cased)]
+    gap = [m.span() for m in re.finditer(r"(?<=\w) +(?=[?.,،:)])| {2,}|(?<=[(/]) +", target.cased)]
     yield pair.finding(
         "stripped",
         "error" if gap else "hint",
@@ -128,7 +134,7 @@ def check_cut(pair: Pair) -> Findings:
 
 def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles: bool) -> Severity | None:
     low, median = LENGTH_BANDS.get((pair.source.code, pair.target.code), _DEFAULT_BAND)
-    far_too_short = ratio < low * 0.75 and length >= 40
+    far_too_short = ratio < low * 0.75 and length >= 60
     open_and_short = open_end and (dangles or (ratio < median * 0.9 and length >= 30))
     sentence_lost = ratio < low and length >= 60 and (open_end or _fewer_sentences(pair))
     if far_too_short or open_and_short or sentence_lost:
@@ -136,7 +142,7 @@ def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles
     return "warning" if (open_end or dangles) and length >= 30 else None
 
 
-_FINAL = frozenset(".!?…:。！？")
+_FINAL = frozenset(".!?…:;。！？")
 
 
 @cache

@@ -108,7 +108,7 @@ def _pattern(form: str) -> str:
 
 def _end(form: str, spaced: bool) -> str:
     if form[-1:].isalpha() and (spaced or form[-1] < "\u0250"):
-        return r"(?![^\W\d_])" if spaced else r"(?![a-z])"
+        return r"(?![^\W_]|'[^\W_])" if spaced else r"(?![a-z0-9])"
     return ""
 
 

@@ -8,7 +8,7 @@ the reader with `DataError` and file:line, because such a file would silently ch
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -78,6 +78,8 @@ class Source:
     files: tuple[str, ...]
     """Patterns of its files, as published; matched against the end of a path (`medmcqa/*/dev.json`)."""
     read: Callable[[Path, Options], Iterator[Given]]
+    notices: Mapping[str, Callable[[Given], int]] = field(default_factory=dict)
+    """What to count in its records for the report, by name: damage that the publisher left behind."""
 
 
 def source_id(dataset: str, key: str) -> str:

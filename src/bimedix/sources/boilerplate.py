@@ -2,6 +2,9 @@
 
 import re
 
+from bimedix.records import OpenQuestion
+from bimedix.sources.base import Given
+
 _URL = r"(?:https?://|www\.)\S+"
 _ARROW = r"(?:-{1,3}\s*>|→|»)"
 _ADVERT = re.compile(
@@ -19,6 +22,11 @@ def without_boilerplate(text: str) -> str:
     Addresses that the doctor gives as a source stay.
     """
     return _LEFT_URL.sub("", _ADVERT.sub("", text)).strip()
+
+
+def substituted_names(record: Given) -> int:
+    """Count the substitutions in a question and its answer."""
+    return substitutions(f"{record.question}\n{record.answer}") if isinstance(record, OpenQuestion) else 0
 
 
 def substitutions(text: str) -> int:

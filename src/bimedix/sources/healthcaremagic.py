@@ -6,14 +6,14 @@
      description.", "input": "My ankle is swollen since Sunday.", "output": "Rest it and keep it raised."}
 
 `instruction` is the same in all rows and is not kept. "Chat Doctor" stands for the names of sites and
-doctors; `boilerplate.substitutions` counts it.
+doctors; the report counts it.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from bimedix.sources.base import Given, Options, Source, json_list, origin
-from bimedix.sources.boilerplate import without_boilerplate
+from bimedix.sources.boilerplate import substituted_names, without_boilerplate
 from bimedix.sources.texts import open_question
 
 NAME = "healthcaremagic"
@@ -41,4 +41,5 @@ SOURCE = Source(
     gives="open_question",
     files=("HealthCareMagic-100k*.json", "HealthCareMagic-100k*.jsonl"),
     read=read,
+    notices={"Chat Doctor in place of a name": substituted_names},
 )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bimedix.records import Origin
 from bimedix.sources.base import Given, Options, Row, Source, json_list, origin, source_id
-from bimedix.sources.boilerplate import without_boilerplate
+from bimedix.sources.boilerplate import substituted_names, without_boilerplate
 from bimedix.sources.texts import open_question
 
 NAME = "icliniq"
@@ -79,4 +79,5 @@ SOURCE = Source(
     gives="open_question",
     files=("iCliniq-10k*.json", "train_2kchat.jsonl", "en_medical_dialog.json"),
     read=read,
+    notices={"Chat Doctor in place of a name": substituted_names},
 )

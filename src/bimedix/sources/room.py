@@ -133,6 +133,11 @@ def _files(entry: DataSet, base: Path) -> list[Path]:
     path, wanted = base / entry.path, source(entry.source)
     if path.is_file():
         return [path]
+    if path.is_dir() and not wanted.files:
+        raise MissingError(
+            f"{path}: is a folder, and source '{wanted.name}' reads files that a recipe names.\n"
+            f'  Say which: {{ source = "{wanted.name}", path = "my/file.jsonl" }}, or "my/*.jsonl".'
+        )
     if path.is_dir():
         found = [file for file in list_files(path) if claimed(wanted, file)]
     else:
@@ -140,9 +145,14 @@ def _files(entry: DataSet, base: Path) -> list[Path]:
         found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
     if not found:
         raise MissingError(
-            f"{path}: no file of source '{wanted.name}' here.\n  As published: {', '.join(wanted.files[:6])}"
+            f"{path}: no file of source '{wanted.name}' here.\n"
+            f"  {_looked_for(wanted)} Paths start from the recipe's data folder, {base}."
         )
     return found
+
+
+def _looked_for(wanted: Source) -> str:
+    return f"As published: {', '.join(wanted.files[:6])}." if wanted.files else "It reads files of any name."
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -172,6 +182,8 @@ class Tally:
     """Records read, by file."""
     kept: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """Records written, by source, kind, language and split."""
+    noticed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """What `Source.notices` counts in the records written, by source and name."""
     sources: dict[str, Source] = field(default_factory=dict)
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
@@ -183,13 +195,15 @@ class Tally:
         kind = str(record.__struct_config__.tag)
         code, split = _language_and_split(record)
         self.kept[job.source.name, kind, code, split] += 1
+        for what, count in job.source.notices.items():
+            self.noticed[job.source.name, what] += count(record)
 
     def written(self, name: str) -> int:
         """Return how many records of a source were written."""
         return sum(count for key, count in self.kept.items() if key[0] == name)
 
     def figures(self) -> dict[str, Any]:
-        """Return counts by source, kind, language and split, licences, and files with their hashes."""
+        """Return counts by source, kind, language and split, licences, files with their hashes, damage."""
         counts = [
             {"source": source, "kind": kind, "language": code, "split": split, "records": count}
             for (source, kind, code, split), count in sorted(self.kept.items())
@@ -199,7 +213,11 @@ class Tally:
             for name, row in sorted(self.sources.items())
         ]
         files = [{"file": name, **row, "records_read": self.read[name]} for name, row in self.files.items()]
-        return {"counts": counts, "licences": licences, "files": files}
+        noticed = [
+            {"source": source, "what": what, "count": count}
+            for (source, what), count in sorted(self.noticed.items())
+        ]
+        return {"counts": counts, "licences": licences, "files": files, "noticed": noticed}
 
 
 def read_job(job: Job, settings: Settings, tally: Tally) -> Iterator[Given]:

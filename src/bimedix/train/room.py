@@ -23,7 +23,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     Writes:
         `base/`: the base that was trained or made here, as a plain checkpoint with its tokenizer;
         `adapter/`: the adapters; `metrics.jsonl`: a row per step; `dropped.jsonl`;
-        `figures.json`: what the summary holds.
+        `figures.json`: what the summary holds; `chat.json`: the template, for evaluation and serving.
     """
     from bimedix.model.load import load_model, load_tokenizer, save_model, tiny_model
 
@@ -84,6 +84,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     figures |= {f"final_{key}": value for key, value in _last(figures["phases"]).items()}
     timing["peak_memory_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
     write_json(out / "figures.json", figures)
+    write_json(out / "chat.json", {"template": settings.template})
     return Summary(
         read=len(train) + len(validation) + sum(counts.values()),
         written=len(train),

@@ -1,0 +1,152 @@
+"""Read how often a drug is given, in times per day: q8h, bid, twice daily, مرتين يوميًا, كل 8 ساعات."""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from bimedix.integrity.lexicon import Cue
+from bimedix.integrity.numbers import Number
+from bimedix.integrity.pair import Pair, Side
+from bimedix.integrity.units import TIME, unit_reader, units
+
+_DAY = 86400
+_MOST = 48
+"""Times in a period above which it is no frequency of a drug: 12,000 tests a day."""
+_Q = re.compile(
+    r"(?<![^\W\d_])(?:q\.?[ \u00a0]?(?P<low>\d+)(?:-(?P<high>\d+))?[ \u00a0]?"
+    r"(?P<unit>h|hr|hrs|hours|d|days|w|wk|weeks)"
+    r"|(?P<each>\d+)-?[ \u00a0]?hourly)(?!\w)"
+)
+_Q_DAYS = {"h": Fraction(1, 24), "d": Fraction(1), "w": Fraction(7)}
+
+
+class Frequency(NamedTuple):
+    """How often, with every reading of a range (every 4 to 6 hours)."""
+
+    per_day: frozenset[Fraction]
+    start: int
+    end: int
+    firm: bool
+    """False for a bare `daily`, which may be said of anything."""
+
+
+def frequencies(side: Side) -> list[Frequency]:
+    """Return the frequencies of a text in reading order; of two that overlap, the longer."""
+    found = [*_fixed(side), *_intervals(side), *_times(side), *_bare(side)]
+    found.sort(key=lambda one: (one.start - one.end, not one.firm))
+    kept: list[Frequency] = []
+    for one in found:
+        if all(one.end <= other.start or other.end <= one.start for other in kept):
+            kept.append(one)
+    return sorted(kept, key=lambda one: one.start)
+
+
+def _fixed(side: Side) -> Iterator[Frequency]:
+    for cue in side.found("frequency.fixed"):
+        yield Frequency(frozenset({Fraction(cue.value)}), cue.start, cue.end, True)
+    for match in _Q.finditer(side.folded.lower):
+        days = _Q_DAYS[(match.group("unit") or "h")[0]]
+        counts = [match.group(name) for name in ("low", "high", "each") if match.group(name)]
+        rates = frozenset(1 / (int(count) * days) for count in counts if int(count))
+        if rates:
+            yield Frequency(rates, match.start(), match.end(), True)
+
+
+def _rate(numbers: list[Number]) -> frozenset[Fraction]:
+    """Return times per day of intervals such as 8 hours; a month counts 30 days, on both sides alike."""
+    rates = set()
+    for number in numbers:
+        unit = units()[number.unit[0]]
+        seconds = number.value * unit.factor * (1 if unit.dimension == "time" else 30 * _DAY)
+        if seconds:
+            rates.add(Fraction(_DAY) / seconds)
+    return frozenset(rates)
+
+
+def _intervals(side: Side) -> Iterator[Frequency]:
+    """Every N hours: a word before the number, or after it (8時間ごと)."""
+    timed = [n for n in side.numbers if n.unit and units()[n.unit[0]].dimension in TIME]
+    lower = side.folded.lower
+    for cue in side.found("frequency.every"):
+        following = [n for n in timed if 0 <= n.start - cue.end <= 3]
+        if following:
+            first = following[0]
+            span = [first, *(n for n in timed if n is not first and 0 <= n.start - first.unit_end <= 6)]
+            last = span[1] if len(span) > 1 and first.unit_end == first.end else first
+            yield Frequency(_rate([first, last]), cue.start, last.unit_end, True)
+            continue
+        name, _, end = unit_reader(side.code).read(lower, cue.end)
+        if len(name) == 1 and units()[name[0]].dimension in TIME:
+            one = Number((Fraction(1),), name, "word", cue.end, cue.end, end)
+            yield Frequency(_rate([one]), cue.start, end, False)
+    for cue in side.found("frequency.every_after"):
+        for number in timed:
+            if 0 <= cue.start - number.unit_end <= 1:
+                yield Frequency(_rate([number]), number.start, cue.end, True)
+
+
+def _times(side: Side) -> Iterator[Frequency]:
+    """N times a day, in either order."""
+    periods = side.found("frequency.periods")
+    if not periods:
+        return
+    counted: list[tuple[frozenset[Fraction], int, int]] = [
+        (frozenset({Fraction(cue.value)}), cue.start, cue.end) for cue in side.found("frequency.times")
+    ]
+    for word in side.found("frequency.times_words"):
+        for index, number in enumerate(side.numbers):
+            if 0 <= word.start - number.end <= 2 and number.form != "ordinal":
+                said, start = set(number.values[:1]), number.start
+                before = side.numbers[index - 1] if index else None
+                if before and 1 <= number.start - before.end <= 4 and before.form == number.form:
+                    said.add(before.value)
+                    start = before.start
+                counted.append((frozenset(said), start, word.end))
+    for values, start, end in counted:
+        near = [period for period in periods if _adjacent(side, start, end, period)]
+        if near and max(values) <= _MOST:
+            period = near[0]
+            days = Fraction(period.value)
+            per_day = frozenset(value / days for value in values)
+            yield Frequency(per_day, min(start, period.start), max(end, period.end), True)
+
+
+def _adjacent(side: Side, start: int, end: int, period: Cue) -> bool:
+    gap = (
+        side.folded.lower[end : period.start]
+        if period.start >= end
+        else side.folded.lower[period.end : start]
+    )
+    return len(gap) <= (14 if side.code in _LOOSE_ORDER else 10) and not re.search(r"[.;:!?\n]", gap)
+
+
+_LOOSE_ORDER = frozenset({"ar"})
+
+
+def _bare(side: Side) -> Iterator[Frequency]:
+    for cue in side.found("frequency.periods"):
+        yield Frequency(frozenset({1 / Fraction(cue.value)}), cue.start, cue.end, False)
+
+
+class FrequencyMatch(NamedTuple):
+    """Frequencies of both sides: which agree, and which have no counterpart."""
+
+    equal: list[tuple[Frequency, Frequency]]
+    source: list[Frequency]
+    target: list[Frequency]
+
+
+def match_frequencies(pair: Pair) -> FrequencyMatch:
+    """Match equal frequencies, firm ones first."""
+    left, right = frequencies(pair.source), frequencies(pair.target)
+    equal = []
+    for firm in (True, False):
+        for mine in list(left):
+            for theirs in right:
+                if mine.per_day == theirs.per_day and (not firm or (mine.firm and theirs.firm)):
+                    equal.append((mine, theirs))
+                    left.remove(mine)
+                    right.remove(theirs)
+                    break
+    return FrequencyMatch(equal, left, right)
