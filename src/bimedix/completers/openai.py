@@ -1,0 +1,95 @@
+"""Any OpenAI-compatible chat endpoint: the provider's own, a gateway, or vLLM's server.
+
+aiohttp and these lines, because at 256 calls in flight a client library costs fifty times the CPU
+(data.md, section 1.2).
+"""
+
+from typing import Any
+
+import msgspec
+
+from bimedix.completers.base import Request
+from bimedix.completers.endpoint import Reading
+from bimedix.completers.http import HttpEndpoint, Said
+from bimedix.completers.prices import Price
+
+
+class OpenAiCompleter(HttpEndpoint):
+    """Chat completions over HTTP."""
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        key: str = "",
+        parallel: int = 16,
+        price: Price | None = None,
+        timeout_s: float = 300.0,
+        max_wait_s: float = 900.0,
+        limit_field: str = "max_tokens",
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        base_url = base_url.rstrip("/")
+        added = f"?{msgspec.json.encode(extra, order='sorted').decode()}" if extra else ""
+        super().__init__(
+            name=f"openai:{base_url}#{model}{added}", model=model, key=key, parallel=parallel, price=price,
+            timeout_s=timeout_s, max_wait_s=max_wait_s,
+        )  # fmt: skip
+        self.url = f"{base_url}/chat/completions"
+        self.limit_field, self.extra = limit_field, extra or {}
+
+    def headers(self, key: str) -> dict[str, str]:
+        """Return the bearer token, where there is one."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """Return the JSON body: messages, limits, and the schema of the answer where there is one."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            self.limit_field: request.max_new_tokens,
+            "temperature": request.temperature,
+        }
+        if request.schema is not None:
+            schema = {"name": request.purpose.replace("-", "_") or "answer", "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": {**schema, "strict": True}}
+        return body | self.extra
+
+    def read_answer(self, request: Request, answer: dict[str, Any]) -> Reading:
+        """Read the first choice, its finish reason and the usage."""
+        choices = answer.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(choice, dict) or not isinstance(message, dict):
+            return self._failed("retry", "possibly", "status 200 with no choices")
+        usage = answer.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+        told_out = usage.get("completion_tokens")
+        reason, refusal = choice.get("finish_reason"), message.get("refusal")
+        said = Said(
+            model=str(answer.get("model") or self.model),
+            text=_plain(message.get("content")) or str(refusal or ""),
+            refused=bool(refusal) or reason in {"content_filter", "refusal"},
+            cut=reason == "length",
+            tokens_in=usage.get("prompt_tokens"),
+            tokens_out=told_out - reasoning if isinstance(told_out, int) else None,
+            tokens_cached=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+            tokens_reasoning=reasoning,
+        )
+        return self.book(request, said)
+
+
+def _plain(content: Any) -> str:
+    """Return the text of a message: a string, or a list of parts of which some are text."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def _detail(usage: dict[str, Any], group: str, name: str) -> int:
+    """Return a count from a nested group of the usage block; 0 when it is not a plain number."""
+    details = usage.get(group)
+    count = details.get(name) if isinstance(details, dict) else None
+    return count if isinstance(count, int) and count > 0 else 0

@@ -1,0 +1,215 @@
+"""Pace: how many calls a second an endpoint takes, found out by asking.
+
+Starts at 16 calls a second and doubles every half second until the first refusal (429); a refusal of a
+call sent after the last cut sets the pace to 0.9 x the calls admitted in the last second, counted by send
+time; then it grows by 2 % a second. Source: data.md, section 1.4 (prototype: 99 % of a cap, 0.5 % 429s).
+
+Some endpoints refuse a share of calls whatever the pace. Three cuts in a row without twenty quiet calls
+between them are taken as that: the share is learnt, the cuts are undone, and from then on only refusals
+clearly above that share slow us down.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from bimedix.errors import BimedixError
+
+FIRST_PER_S = 16.0
+SLOWEST_PER_S = 0.5
+TOP_PER_S = 20_000.0
+BURST_S = 0.02
+"""So many seconds' worth of calls may go out at once; timers are no finer than that."""
+TRIAL_CALLS = 20
+
+
+@dataclass
+class Sent:
+    """A call that was let through."""
+
+    at: float
+    """Seconds, monotonic."""
+    refused: bool = False
+
+
+@dataclass
+class Pace:
+    """The rate and what it was learnt from; takes the time as an argument, so it can be simulated."""
+
+    per_s: float = FIRST_PER_S
+    doubling: bool = True
+    baseline: float = 0.0
+    """Share of calls that is refused whatever the pace."""
+    _started: float = -1.0
+    _at: float = 0.0
+    _tokens: float = 1.0
+    _short: bool = False
+    _cut_at: float = -1.0
+    _streak: int = 0
+    _before_streak: float = 0.0
+    _streak_calls: int = 0
+    _streak_refused: int = 0
+    _second: deque[Sent] = field(default_factory=deque)
+    _since_cut: deque[Sent] = field(default_factory=deque)
+    _since_cut_total: int = 0
+
+    def wait_s(self, now: float) -> float:
+        """Return how long the next call has to wait; 0: it may go."""
+        self._advance(now)
+        self._short = self._tokens < 1
+        return (1 - self._tokens) / self.per_s if self._short else 0.0
+
+    def send(self, now: float) -> Sent:
+        """Let a call through."""
+        self._tokens -= 1
+        call = Sent(now)
+        self._second.append(call)
+        while self._second[0].at <= now - 1:
+            self._second.popleft()
+        self._since_cut.append(call)
+        self._since_cut_total += 1
+        if len(self._since_cut) > 200:
+            self._since_cut.popleft()
+        if self._since_cut_total == 50 and not any(sent.refused for sent in self._since_cut):
+            self.baseline = 0.0
+        return call
+
+    def refuse(self, call: Sent, now: float) -> None:
+        """Note that a call was refused for being too fast, and slow down if that is the reason."""
+        call.refused = True
+        if call.at <= self._cut_at:
+            return
+        calls = len(self._since_cut)
+        refused = sum(sent.refused for sent in self._since_cut)
+        if self._cut_at >= 0 and calls < TRIAL_CALLS and refused < calls / 2:
+            return
+        noise = 3 * math.sqrt(self.baseline * (1 - self.baseline) * calls)
+        if self.baseline and refused <= self.baseline * calls + noise:
+            return
+        self._cut(calls, refused, now)
+
+    def _cut(self, calls: int, refused: int, now: float) -> None:
+        quiet = self._quiet_calls() >= TRIAL_CALLS
+        if self._streak == 0 or quiet:
+            self._streak, self._before_streak = 0, self.per_s
+            self._streak_calls = self._streak_refused = 0
+        else:
+            self._streak_calls += calls
+            self._streak_refused += refused
+        self._streak += 1
+        if self._streak > 3 and self._streak_refused < self._streak_calls / 2:
+            self.baseline = self._streak_refused / self._streak_calls
+            self.per_s, self.doubling, self._streak = self._before_streak, True, 0
+        else:
+            span_s = min(1.0, max(0.25, now - self._started))
+            admitted = sum(not sent.refused for sent in self._second if sent.at > now - 1)
+            least = self.per_s / 2 if len(self._second) < TRIAL_CALLS else 0.0
+            self.per_s, self.doubling = (
+                max(SLOWEST_PER_S, least, min(self.per_s, 0.9 * admitted / span_s)),
+                False,
+            )
+        self._cut_at, self._tokens = now, min(self._tokens, 0.0)
+        self._since_cut.clear()
+        self._since_cut_total = 0
+
+    def _quiet_calls(self) -> int:
+        """Calls since the last cut before the first refusal."""
+        if self._since_cut_total > len(self._since_cut):
+            return self._since_cut_total
+        return next((n for n, sent in enumerate(self._since_cut) if sent.refused), len(self._since_cut))
+
+    def _advance(self, now: float) -> None:
+        if self._started < 0:
+            self._started = self._at = now
+        passed_s = now - self._at
+        self._at = now
+        self._tokens = min(max(1.0, self.per_s * BURST_S), self._tokens + self.per_s * passed_s)
+        if self._short:
+            grown = 4.0**passed_s if self.doubling else 1.02**passed_s
+            self.per_s = min(TOP_PER_S, self.per_s * grown)
+
+
+class Lane:
+    """The way to one endpoint: at most `parallel` calls in flight, at its pace, or held for a while."""
+
+    def __init__(self, parallel: int, *, paced: bool = True) -> None:
+        self.parallel = max(1, parallel)
+        self.in_flight = 0
+        self.pace = Pace() if paced else None
+        self.stopped: BimedixError | None = None
+        self._held_until = 0.0
+        self._waiting: deque[asyncio.Future[Sent]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stop = asyncio.Event()
+
+    async def enter(self, *, again: bool = False) -> Sent:
+        """Wait for a place; retried calls go first. Raises what the run was stopped with."""
+        if self.stopped:
+            raise self.stopped
+        if not self._waiting and self._delay_s() == 0:
+            return self._admit()
+        future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+        (self._waiting.appendleft if again else self._waiting.append)(future)
+        self._pump()
+        return await future
+
+    def leave(self, call: Sent, *, refused: bool = False) -> None:
+        """Give the place back."""
+        self.in_flight -= 1
+        if refused and self.pace:
+            self.pace.refuse(call, time.monotonic())
+        self._pump()
+
+    def hold(self, wait_s: float) -> None:
+        """Let nobody through for so many seconds."""
+        self._held_until = max(self._held_until, time.monotonic() + wait_s)
+
+    def stop(self, error: BimedixError) -> None:
+        """Let nobody through any more; those who wait or sleep get the error."""
+        self.stopped = self.stopped or error
+        self._stop.set()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(self.stopped)
+
+    async def sleep(self, wait_s: float) -> None:
+        """Sleep, but not longer than the run lasts."""
+        try:
+            await asyncio.wait_for(self._stop.wait(), wait_s)
+        except TimeoutError:
+            return
+        assert self.stopped is not None
+        raise self.stopped
+
+    def _delay_s(self) -> float:
+        """Seconds until a call may go: 0 now, infinity when a place has to come free first."""
+        if self.in_flight >= self.parallel:
+            return math.inf
+        now = time.monotonic()
+        held_s = self._held_until - now
+        return held_s if held_s > 0 else self.pace.wait_s(now) if self.pace else 0.0
+
+    def _admit(self) -> Sent:
+        self.in_flight += 1
+        now = time.monotonic()
+        return self.pace.send(now) if self.pace else Sent(now)
+
+    def _pump(self) -> None:
+        """Let through whoever may go, and come back when the next one may."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            if self._waiting[0].done():
+                self._waiting.popleft()
+                continue
+            delay_s = self._delay_s()
+            if delay_s == 0:
+                self._waiting.popleft().set_result(self._admit())
+                continue
+            if delay_s < math.inf:
+                self._timer = asyncio.get_running_loop().call_later(max(delay_s, 0.001), self._pump)
+            return

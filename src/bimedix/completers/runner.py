@@ -1,0 +1,176 @@
+"""`run_talks`: drives many talks at once, and gives their results in the order of the input.
+
+Every answer comes from the ledger or is kept there before anyone reads it; equal calls are made once; a
+failing call costs its record, never the run. What stops a run is raised after the calls in flight have
+come home.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bimedix.completers.base import Completer, Reply, Talk
+from bimedix.completers.desk import Desk
+from bimedix.completers.ledger import Ledger
+from bimedix.completers.recording import Recorder
+from bimedix.errors import BimedixError
+from bimedix.progress import Progress, Task
+
+T = TypeVar("T")
+DRAIN_S = 30.0
+"""So long a stopped run waits for the calls that are in flight."""
+FINISHED_PER_OPEN = 16
+"""So many finished talks per open one may wait for a slow talk before them."""
+
+
+def run_talks(
+    talks: Iterable[tuple[str, Talk[T]]],
+    completer: Completer,
+    ledger_path: Path,
+    *,
+    progress: Progress,
+    name: str,
+    budget_usd: float | None = None,
+    window: int | None = None,
+    total: int | None = None,
+) -> Iterator[tuple[str, T]]:
+    """Drive talks and yield (id, result) in input order; the completer is closed at the end.
+
+    Args:
+        talks: (record id, talk) pairs; read lazily.
+        completer: who answers.
+        ledger_path: the SQLite file of the call ledger.
+        progress: shows done, rate, spend, calls in flight and errors.
+        name: the stage; spend is summed by it, over all runs of this ledger.
+        budget_usd: the most this stage may spend in this ledger, attempts that may have been billed
+            included.
+        window: talks open at once; default 4 x `completer.parallel`, at least 64.
+        total: number of talks, where known, for the time left.
+
+    Raises:
+        BudgetError: the next call would go over the budget.
+        AccessError: the endpoint refuses the key, the account or the model.
+        EndpointError: it answers nothing any more, or asks to wait longer than allowed.
+        LedgerBusyError: another process writes to this ledger.
+    """
+    recorder = completer if isinstance(completer, Recorder) else None
+    inner = recorder.inner if recorder else completer
+    loop = asyncio.new_event_loop()
+    try:
+        ledger = Ledger(ledger_path, stage=name)
+        try:
+            desk = Desk(inner, ledger, budget_usd=budget_usd, recorder=recorder)
+            with progress.task(name, total) as task:
+                open_talks = window or max(64, 4 * completer.parallel)
+                yield from _Crowd(iter(talks), desk, loop, task, open_talks).run()
+            loop.run_until_complete(ledger.flush())
+        finally:
+            loop.run_until_complete(completer.close())
+            ledger.close()
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+class _Crowd(Generic[T]):
+    """The talks that are open: `window` unfinished ones, and finished ones that wait for their turn."""
+
+    def __init__(
+        self,
+        talks: Iterator[tuple[str, Talk[T]]],
+        desk: Desk,
+        loop: asyncio.AbstractEventLoop,
+        progress: Task,
+        window: int,
+    ) -> None:
+        self.talks, self.desk, self.loop, self.progress, self.window = talks, desk, loop, progress, window
+        self.line: deque[tuple[str, asyncio.Task[T]]] = deque()
+        self.unfinished = 0
+        self.failure: BaseException | None = None
+        self.ended = False
+        self.wake = asyncio.Event()
+
+    def run(self) -> Iterator[tuple[str, T]]:
+        """Yield results in order until the talks run out or one of them stops the run."""
+        try:
+            self._fill()
+            while self.line:
+                self.loop.run_until_complete(self._until_something_happens())
+                if self.failure:
+                    self._fail(self.failure)
+                while self.line and self.line[0][1].done():
+                    record_id, task = self.line.popleft()
+                    yield record_id, task.result()
+                    self.progress.advance(**self.desk.notes())
+                self._fill()
+            self.desk.check_end()
+        finally:
+            self._clear()
+
+    def _fill(self) -> None:
+        """Open talks up to the window."""
+        while not self.ended and self.unfinished < self.window and len(self.line) < self._longest:
+            pair = next(self.talks, None)
+            if pair is None:
+                self.ended = True
+                return
+            task = self.loop.create_task(_drive(pair[1], self.desk))
+            task.add_done_callback(self._finish)
+            self.unfinished += 1
+            self.line.append((pair[0], task))
+
+    @property
+    def _has_room(self) -> bool:
+        """Half the window is free: worth opening more talks."""
+        return not self.ended and self.unfinished <= self.window // 2 and len(self.line) < self._longest
+
+    @property
+    def _longest(self) -> int:
+        return FINISHED_PER_OPEN * self.window
+
+    def _finish(self, task: "asyncio.Task[T]") -> None:
+        self.unfinished -= 1
+        if not task.cancelled() and task.exception():
+            self.failure = self.failure or task.exception()
+            self.wake.set()
+        elif (self.line and task is self.line[0][1]) or self._has_room:
+            self.wake.set()
+
+    async def _until_something_happens(self) -> None:
+        """Let the talks go on until the first in line is done, more may be opened, or one has failed."""
+        self.wake.clear()
+        if not self.failure and not self.line[0][1].done():
+            await self.wake.wait()
+
+    def _fail(self, failure: BaseException) -> None:
+        """Let no further call out, wait for those in flight, then raise."""
+        self.desk.lane.stop(failure if isinstance(failure, BimedixError) else BimedixError(str(failure)))
+        open_talks = [task for _, task in self.line if not task.done()]
+        if open_talks:
+            self.loop.run_until_complete(asyncio.wait(open_talks, timeout=DRAIN_S))
+        self.loop.run_until_complete(self.desk.ledger.flush())
+        raise failure
+
+    def _clear(self) -> None:
+        open_talks = [task for _, task in self.line]
+        for task in open_talks:
+            task.cancel()
+        if open_talks:
+            self.loop.run_until_complete(asyncio.gather(*open_talks, return_exceptions=True))
+
+
+async def _drive(talk: Talk[T], desk: Desk) -> T:
+    """Take one talk to its end."""
+    try:
+        requests = next(talk)
+        while True:
+            if len(requests) == 1:
+                replies: tuple[Reply, ...] = (await desk.answer(requests[0]),)
+            else:
+                replies = tuple(await asyncio.gather(*map(desk.answer, requests)))
+            requests = talk.send(replies)
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -1,0 +1,199 @@
+"""Which completer a room uses: one table of its recipe, checked without a network."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from bimedix.completers.base import Completer
+from bimedix.completers.prices import Price, find_price
+from bimedix.errors import MissingError, RecipeError, did_you_mean
+
+Kind = Literal["memory", "openai", "anthropic", "local", "recording"]
+ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
+
+
+@dataclass(frozen=True)
+class CompleterSettings:
+    """One completer, as a recipe describes it."""
+
+    kind: Kind = "memory"
+    """memory (offline translation memory), openai (any compatible endpoint), anthropic, local, recording."""
+    base_url: str = ""
+    """Address of the endpoint, up to and with /v1; empty: the provider's own."""
+    model: str = ""
+    """Name of the model at the endpoint, or the folder of a local one."""
+    key_env: str = ""
+    """Name of the environment variable that holds the API key; empty: none is sent."""
+    temperature: float = 0.0
+    """Rooms write this into their requests; 0 = the most likely answer."""
+    max_new_tokens: int = 1024
+    """Tokens of an answer, written into requests; a cut answer is asked for again with twice as many."""
+    parallel: int = 16
+    """Calls in flight at most; the pace (calls a second) is found out by itself."""
+    budget_usd: float | None = None
+    """The most a room may spend in a run folder, resumes included; none: no limit."""
+    unpriced: bool = False
+    """Go on though the price of the model is not known; the totals then say so."""
+    price_in: float | None = None
+    """USD per million prompt tokens; goes before the price table. 0 for one's own server."""
+    price_out: float | None = None
+    """USD per million answer tokens."""
+    timeout_s: float = 300.0
+    """Seconds for one call."""
+    max_wait_s: float = 900.0
+    """Seconds a call may be told to wait before the run stops and says when to go on."""
+    limit_field: str = "max_tokens"
+    """What an OpenAI-compatible endpoint calls its token limit; newer models: max_completion_tokens."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """More parameters for the body of every call; part of the call key."""
+    memory: tuple[str, ...] = ()
+    """Translation memories of kind `memory`: .tmx, or .jsonl of parallel texts."""
+    glossary: tuple[str, ...] = ()
+    """Glossaries of kind `memory`: .csv with the columns en,ar,category, or TICO-19's."""
+    fuzzy_threshold: float = 70.0
+    """Least similarity, 0 to 100, of a segment that is taken for a near match."""
+    recording: str = ""
+    """The file that kind `recording` answers from."""
+    record_to: str = ""
+    """A file that every answer is written to, for kind `recording` to answer from later."""
+
+
+def open_completer(settings: CompleterSettings, base: Path) -> Completer:
+    """Return the completer that the settings describe; relative paths start at `base`.
+
+    Raises:
+        RecipeError: a setting is missing or does not fit, or the price of the model is not known.
+        MissingError: a file, or the environment variable with the key, is not there.
+    """
+    wrong, missing = _check(settings, base)
+    if wrong:
+        raise RecipeError("[completer] " + "\n[completer] ".join(wrong))
+    if missing:
+        raise MissingError("[completer] " + "\n[completer] ".join(missing))
+    completer = _open(settings, base)
+    if not settings.record_to:
+        return completer
+    from bimedix.completers.recording import Recorder
+
+    return Recorder(completer, base / settings.record_to)
+
+
+def check_settings(settings: CompleterSettings, base: Path) -> list[str]:
+    """Return what is wrong with the settings, as far as can be told without a network; empty: nothing."""
+    wrong, missing = _check(settings, base)
+    return wrong + missing
+
+
+def _check(settings: CompleterSettings, base: Path) -> tuple[list[str], list[str]]:
+    """Return (what has to be changed in the recipe, what is not there)."""
+    if settings.kind not in get_args(Kind):
+        known = get_args(Kind)
+        return [
+            f"kind = '{settings.kind}'; known: {', '.join(known)}.{did_you_mean(settings.kind, known)}"
+        ], []
+    wrong = _check_numbers(settings)
+    paths: tuple[str, ...] = ()
+    missing: list[str] = []
+    match settings.kind:
+        case "memory":
+            paths = (*settings.memory, *settings.glossary)
+            if not paths:
+                wrong.append('kind = \'memory\' needs files: memory = ["my.tmx"], glossary = ["terms.csv"].')
+        case "recording":
+            paths = (settings.recording,)
+        case "local":
+            paths = (settings.model,)
+        case "openai" | "anthropic":
+            wrong += _check_endpoint(settings)
+            if settings.key_env and not os.environ.get(settings.key_env):
+                missing.append(
+                    f"key_env = '{settings.key_env}': the environment holds no such variable, or it is empty."
+                    "\n  Set it in the shell that starts the run; the key itself never goes into a recipe."
+                )
+    name = "recording" if settings.kind == "recording" else "model"
+    wrong += [f"kind = '{settings.kind}' needs {name} = \"a path\"." for path in paths if not path]
+    missing += [f"{base / path}: no such file." for path in paths if path and not (base / path).exists()]
+    return wrong, missing
+
+
+def _check_numbers(settings: CompleterSettings) -> list[str]:
+    wrong = []
+    for name in ("max_new_tokens", "parallel", "timeout_s", "max_wait_s"):
+        if getattr(settings, name) <= 0:
+            wrong.append(f"{name} = {getattr(settings, name)}; it has to be above 0.")
+    for name in ("temperature", "budget_usd", "price_in", "price_out"):
+        if (getattr(settings, name) or 0) < 0:
+            wrong.append(f"{name} = {getattr(settings, name)}; it has to be 0 or above.")
+    if not 0 < settings.fuzzy_threshold <= 100:
+        wrong.append(f"fuzzy_threshold = {settings.fuzzy_threshold:g}; it lies between 0 and 100.")
+    return wrong
+
+
+def _check_endpoint(settings: CompleterSettings) -> list[str]:
+    wrong = []
+    address = urlsplit(_address(settings))
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        wrong.append(f"base_url = '{settings.base_url}' is no address such as http://localhost:8000/v1.")
+    if address.username or address.password:
+        wrong.append("base_url holds a user name or password; use key_env.")
+    if not settings.model:
+        wrong.append(f"kind = '{settings.kind}' needs model = \"the model's name at the endpoint\".")
+    elif _price(settings) is None and (not settings.unpriced or settings.budget_usd is not None):
+        wrong.append(
+            f"the price of '{settings.model}' at {address.hostname} is not known.\n"
+            "  Set price_in and price_out (USD per million tokens; 0 for your own server)"
+            + (", or unpriced = true." if settings.budget_usd is None else "; budget_usd needs them.")
+        )
+    return wrong
+
+
+def _address(settings: CompleterSettings) -> str:
+    return settings.base_url or ADDRESSES.get(settings.kind, "")
+
+
+def _price(settings: CompleterSettings) -> Price | None:
+    if settings.price_in is not None or settings.price_out is not None:
+        return Price(settings.price_in or 0.0, settings.price_out or 0.0)
+    return find_price(_address(settings), settings.model)
+
+
+def _open(settings: CompleterSettings, base: Path) -> Completer:
+    match settings.kind:
+        case "memory":
+            from bimedix.completers.memory import MemoryCompleter
+
+            return MemoryCompleter(
+                tuple(base / path for path in settings.memory),
+                tuple(base / path for path in settings.glossary),
+                threshold=settings.fuzzy_threshold,
+            )
+        case "recording":
+            from bimedix.completers.recording import RecordingCompleter
+
+            return RecordingCompleter(base / settings.recording)
+        case "local":
+            from bimedix.completers.local import LocalCompleter
+
+            return LocalCompleter(base / settings.model)
+        case _:
+            return _open_endpoint(settings)
+
+
+def _open_endpoint(settings: CompleterSettings) -> Completer:
+    shared: dict[str, Any] = {
+        "key": os.environ.get(settings.key_env, "") if settings.key_env else "",
+        "parallel": settings.parallel,
+        "price": _price(settings),
+        "timeout_s": settings.timeout_s,
+        "max_wait_s": settings.max_wait_s,
+        "extra": settings.extra,
+    }
+    if settings.kind == "anthropic":
+        from bimedix.completers.anthropic import AnthropicCompleter
+
+        return AnthropicCompleter(_address(settings), settings.model, **shared)
+    from bimedix.completers.openai import OpenAiCompleter
+
+    return OpenAiCompleter(_address(settings), settings.model, limit_field=settings.limit_field, **shared)

@@ -1,0 +1,228 @@
+"""Translation memories and glossaries on disk: TMX 1.4 in and out, glossary CSV in.
+
+TMX is read as a stream with expat: segments keep their text, native codes (`bpt`, `ept`, `it`, `ph`, `ut`)
+fall out, regional codes (`es-LA`) are cut to the language, entities that were escaped twice (`&amp;gt;`) are
+undone, and entity declarations are refused because they can blow up.
+"""
+
+import csv
+import html
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, TypeAlias
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from msgspec import Struct
+
+from bimedix.errors import DataError
+from bimedix.files import open_bytes, read_text, written_whole
+from bimedix.languages import LANGUAGES
+from bimedix.records import Origin, ParallelText
+
+_CODES = {"bpt", "ept", "it", "ph", "ut"}
+_SPACE = re.compile(r"[ \t\r\n]+")
+_TWICE = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-fA-F]{1,6});")
+
+
+class Unit(Struct, frozen=True):
+    """One `tu`: the same segment in several languages."""
+
+    id: str
+    """`tuid`, or file:line where there is none."""
+    line: int
+    texts: dict[str, str]
+    """By ISO 639-1 code; the first variant of a language counts."""
+
+
+class Term(Struct, frozen=True):
+    """One row of a glossary."""
+
+    source: str
+    target: str
+    category: str = ""
+    """drug, unit, ...; empty when the file has none."""
+
+
+def base_code(code: str) -> str:
+    """Return the code of a language tag (`es-LA` gives `es`); empty when it is not in our table."""
+    short = code.replace("_", "-").split("-")[0].lower()
+    return short if short in LANGUAGES else ""
+
+
+@dataclass
+class _TmxReader:
+    """Collects units while expat walks the file."""
+
+    path: Path
+    units: list[Unit] = field(default_factory=list)
+    _texts: dict[str, str] = field(default_factory=dict)
+    _id: str = ""
+    _line: int = 0
+    _language: str = ""
+    _segment: list[str] | None = None
+    _codes: int = 0
+    _root: str = ""
+
+    def __post_init__(self) -> None:
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.CharacterDataHandler = self.text
+        self.parser.EntityDeclHandler = self.refuse_entity
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        if not self._root:
+            self._root = name
+            if name != "tmx":
+                raise DataError(f"{self.path}:{self.parser.CurrentLineNumber}: root is <{name}>, not <tmx>.")
+        if name == "tu":
+            self._line = self.parser.CurrentLineNumber
+            self._id, self._texts = attributes.get("tuid") or f"{self.path.name}:{self._line}", {}
+        elif name == "tuv":
+            self._language = base_code(attributes.get("xml:lang") or attributes.get("lang") or "")
+        elif name == "seg":
+            self._segment = []
+        elif name in _CODES:
+            self._codes += 1
+
+    def end(self, name: str) -> None:
+        if name == "seg" and self._segment is not None:
+            text = _SPACE.sub(" ", unescape("".join(self._segment))).strip(" ")
+            if self._language and text:
+                self._texts.setdefault(self._language, text)
+            self._segment = None
+        elif name in _CODES:
+            self._codes -= 1
+        elif name == "tu" and len(self._texts) > 1:
+            self.units.append(Unit(self._id, self._line, self._texts))
+
+    def text(self, data: str) -> None:
+        if self._segment is not None and not self._codes:
+            self._segment.append(data)
+
+    def refuse_entity(self, name: str, *_: Any) -> None:
+        raise DataError(
+            f"{self.path}:{self.parser.CurrentLineNumber}: declares the entity '{name}'.\n"
+            "  Entity declarations can blow up a reader; write the characters themselves."
+        )
+
+
+def read_units(path: Path) -> Iterator[Unit]:
+    """Yield the units of a TMX file that have at least two languages of our table.
+
+    Raises:
+        DataError: not well-formed XML, not TMX, or with entity declarations; names file:line:column.
+    """
+    reader = _TmxReader(path)
+    with open_bytes(path) as file:
+        while True:
+            block = file.read(1 << 16)
+            try:
+                reader.parser.Parse(block, not block)
+            except expat.ExpatError as error:
+                where = f"{path}:{error.lineno}:{error.offset}"
+                raise DataError(f"{where}: not well-formed TMX: {expat.ErrorString(error.code)}.") from error
+            yield from reader.units
+            reader.units.clear()
+            if not block:
+                return
+
+
+def unescape(text: str) -> str:
+    """Undo entities that were escaped twice; other ampersands stay."""
+    return _TWICE.sub(lambda found: html.unescape(found.group()), text) if "&" in text else text
+
+
+def read_tmx(
+    path: Path, source_language: str, target_language: str, origin: Origin
+) -> Iterator[ParallelText]:
+    """Yield the segments of a TMX file that are there in both languages."""
+    for unit in read_units(path):
+        if source_language in unit.texts and target_language in unit.texts:
+            yield ParallelText(
+                f"{origin.dataset}:{unit.id}",
+                source_language,
+                Origin(origin.dataset, unit.id, origin.revision, origin.licence, origin.split),
+                unit.texts[source_language],
+                unit.texts[target_language],
+                target_language,
+            )
+
+
+def write_tmx(path: Path, segments: Iterable[ParallelText]) -> int:
+    """Write segments as TMX 1.4; returns how many. Characters that XML forbids are left out."""
+    written = 0
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as out:
+        out.write('<?xml version="1.0" encoding="UTF-8"?>\n<tmx version="1.4">\n')
+        out.write('<header creationtool="bimedix" creationtoolversion="1" segtype="block" o-tmf="bimedix" ')
+        out.write('adminlang="en" srclang="*all*" datatype="plaintext"/>\n<body>\n')
+        for segment in segments:
+            out.write(f"<tu tuid={quoteattr(_xml(segment.id))}>\n")
+            for code, text in ((segment.language, segment.source), (segment.target_language, segment.target)):
+                out.write(f'<tuv xml:lang="{code}"><seg>{escape(_xml(text))}</seg></tuv>\n')
+            out.write("</tu>\n")
+            written += 1
+        out.write("</body>\n</tmx>\n")
+    return written
+
+
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _xml(text: str) -> str:
+    return _FORBIDDEN.sub("", text)
+
+
+def read_glossary(path: Path, source_language: str, target_language: str) -> list[Term]:
+    """Return the terms of a glossary CSV in one direction; the other direction of the file serves too.
+
+    Layouts: columns named by language codes (`en,ar,category`), or TICO-19's (`sourceLang`, `targetLang`,
+    `sourceString`, `targetString`, with or without `pos`).
+
+    Raises:
+        DataError: the header is neither, or a row has more columns than the header.
+    """
+    rows = csv.reader(io.StringIO(read_text(path), newline=""))
+    header = [name.strip() for name in next(rows, [])]
+    read_row = _layout(path, header)
+    terms: list[Term] = []
+    for row in rows:
+        if len(row) > len(header):
+            raise DataError(
+                f"{path}:{rows.line_num}: {len(row)} cells, {len(header)} columns: {','.join(row)[:120]}\n"
+                "  Put cells that hold a comma between double quotes."
+            )
+        texts, category = read_row(dict(zip_longest(header, row, fillvalue="")))
+        source, target = (texts.get(code, "").strip() for code in (source_language, target_language))
+        if source and target:
+            terms.append(Term(source, target, category.strip()))
+    return terms
+
+
+RowReader: TypeAlias = Callable[[dict[str, str]], tuple[dict[str, str], str]]
+"""Takes cells by column name, gives texts by language, and the category."""
+
+
+def _layout(path: Path, header: list[str]) -> RowReader:
+    """Return the reader of rows under this header."""
+    if {"sourceLang", "targetLang", "sourceString", "targetString"} <= set(header):
+        return _read_tico_row
+    languages = {name: base_code(name) for name in header if base_code(name)}
+    if len(set(languages.values())) < 2:
+        raise DataError(
+            f"{path}:1: no glossary header: {','.join(header)[:120]}\n"
+            "  Name the columns by language codes (en,ar,category), or as TICO-19 does "
+            "(sourceLang,targetLang,sourceString,targetString)."
+        )
+    return lambda row: ({code: row[name] for name, code in languages.items()}, row.get("category", ""))
+
+
+def _read_tico_row(row: dict[str, str]) -> tuple[dict[str, str], str]:
+    source, target = base_code(row["sourceLang"]), base_code(row["targetLang"])
+    return {source: row["sourceString"], target: row["targetString"]}, row.get("pos", "")
