@@ -69,7 +69,9 @@ def read_items(
     kept: list[MultipleChoice] = []
     for record in read_any_records(path):
         item = record.target if isinstance(record, Translation) else record
-        reason = _why_not(item, benchmark, seen) or ("not in only_in" if only and record.id not in only else "")
+        reason = _why_not(item, benchmark, seen) or (
+            "not in only_in" if only and record.id not in only else ""
+        )
         if reason:
             drop(Dropped(record.id, ROOM, reason, str(path.name), benchmark.name, encode(record).decode()))
         elif isinstance(item, MultipleChoice):
