@@ -329,6 +329,14 @@ def _place(name: str) -> tuple[int, int] | None:
     return int(parts[parts.index("layers") + 1]), int(parts[parts.index("experts") + 1])
 
 
+def router_as_lora(start_EH: Tensor, trained_EH: Tensor) -> tuple[Tensor, Tensor]:
+    """Return A [E, H] and B [E, E] with start + B A = trained: a change of E rows has rank E at most.
+
+    B is the identity, so that A is the change itself and nothing is lost but the subtraction's rounding.
+    """
+    return trained_EH - start_EH, torch.eye(len(start_EH), dtype=start_EH.dtype)
+
+
 def count_trainable(model: nn.Module) -> int:
     """Return the number of parameters that training changes."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

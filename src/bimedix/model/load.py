@@ -244,6 +244,8 @@ def save_model(
     The folder appears when whole. `tensors` replaces the model's own, such as merged ones; they are taken
     one by one, so that no second copy of the model is held.
     """
+    if tensors is None and getattr(model, "adapter_settings", None) is not None:
+        raise UsageError(f"{folder}: the model has adapters; merge them, or save them beside their base.")
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

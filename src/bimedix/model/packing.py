@@ -130,12 +130,13 @@ class _HeadLoss(torch.autograd.Function):
         total = torch.zeros((), dtype=dtype, device=hidden_SH.device)
         for start in range(0, len(hidden_SH), chunk):
             rows = slice(start, start + chunk)
-            logits = (hidden_SH[rows] @ head_VH.T).to(dtype)
-            picked = logits.gather(1, targets_S[rows, None])
-            norm = logits.logsumexp(dim=-1, keepdim=True)
-            total += (norm - picked).sum()
-            p = logits.sub_(norm).exp_()
-            p.scatter_add_(1, targets_S[rows, None], torch.full_like(picked, -1.0))
+            # One buffer: logits, then their exponentials, then probabilities minus one at the target.
+            p = (hidden_SH[rows] @ head_VH.T).to(dtype)
+            picked = p.gather(1, targets_S[rows, None])
+            top = p.amax(dim=-1, keepdim=True)
+            norm = p.sub_(top).exp_().sum(dim=-1, keepdim=True)
+            total += (norm.log() + top - picked).sum()
+            p.div_(norm).scatter_add_(1, targets_S[rows, None], torch.full_like(picked, -1.0))
             p = p.to(hidden_SH.dtype)
             torch.mm(p, head_VH, out=dhidden_SH[rows])
             if dhead_VH is not None:

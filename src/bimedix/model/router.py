@@ -30,23 +30,24 @@ class EngineState:
     """Keep the experts' pre-activations for backward instead of computing them again."""
 
 
-def choose(logits_TE: Tensor, k: int, *, normalise: bool = True) -> tuple[Tensor, Tensor]:
-    """Pick k experts for every token, and the share of the output each one gives.
+def choose(logits_TE: Tensor, k: int) -> Tensor:
+    """Return the ids of the k experts with the highest scores, [T, K], best first."""
+    return logits_TE.detach().topk(k, dim=-1).indices
+
+
+def shares_of(logits_TE: Tensor, experts_TK: Tensor, *, normalise: bool = True) -> Tensor:
+    """Return the share of the output that each chosen expert gives, [T, K].
 
     Args:
         logits_TE: raw router scores, float32 or float64.
-        k: experts per token.
+        experts_TK: chosen experts.
         normalise: shares of a token sum to 1 (Mixtral); Qwen3-MoE says so in its config.
 
-    Returns:
-        shares_TK and experts_TK, best first.
-
-    Source: Mixtral of Experts (arXiv 2401.04088), section 2.1.
+    Source: Mixtral of Experts (arXiv 2401.04088), section 2.1: softmax after top-k, which is the softmax
+    over all, divided by the sum of the chosen.
     """
-    best_TK, experts_TK = logits_TE.softmax(dim=-1).topk(k, dim=-1)
-    if normalise:
-        best_TK = best_TK / best_TK.sum(dim=-1, keepdim=True)
-    return best_TK, experts_TK
+    shares_TK = logits_TE.softmax(dim=-1).gather(1, experts_TK)
+    return shares_TK / shares_TK.sum(dim=-1, keepdim=True) if normalise else shares_TK
 
 
 def balance_per_token(
@@ -123,27 +124,21 @@ class Router(nn.Module):
     def forward(self, x_TH: Tensor) -> tuple[Tensor, Tensor]:
         """Return shares_TK and experts_TK."""
         logits_TE = self.logits(x_TH)
-        shares_TK, experts_TK = choose(logits_TE, self.k, normalise=self.normalise)
-        if self.state.replay == "replay" and self._remembered is not None:
-            experts_TK = self._remembered
-            shares_TK = logits_TE.softmax(dim=-1).gather(1, experts_TK)
-            if self.normalise:
-                shares_TK = shares_TK / shares_TK.sum(dim=-1, keepdim=True)
-            self._remembered = None
-        elif self.state.replay == "record":
-            self._remembered = experts_TK
-        if self.training and self.state.replay != "replay":
-            self.load += torch.bincount(experts_TK.reshape(-1), minlength=len(self.load))
-        if (
-            self.training
-            and self.state.balance_weight
-            and torch.is_grad_enabled()
-            and logits_TE.requires_grad
-        ):
-            watched_TE: Tensor = _InjectBalance.apply(  # type: ignore[no-untyped-call]
+        experts_TK = self._choose(logits_TE)
+        if self.training and self.state.balance_weight and logits_TE.requires_grad:
+            logits_TE = _InjectBalance.apply(  # type: ignore[no-untyped-call]
                 logits_TE, experts_TK, self.state
             )
-            shares_TK = watched_TE.softmax(dim=-1).gather(1, experts_TK)
-            if self.normalise:
-                shares_TK = shares_TK / shares_TK.sum(dim=-1, keepdim=True)
-        return shares_TK, experts_TK
+        return shares_of(logits_TE, experts_TK, normalise=self.normalise), experts_TK
+
+    def _choose(self, logits_TE: Tensor) -> Tensor:
+        """Choose experts, or take those of the first pass when this is the second."""
+        if self.state.replay == "replay" and self._remembered is not None:
+            experts_TK, self._remembered = self._remembered, None
+            return experts_TK
+        experts_TK = choose(logits_TE, self.k)
+        if self.state.replay == "record":
+            self._remembered = experts_TK
+        if self.training:
+            self.load += torch.bincount(experts_TK.reshape(-1), minlength=len(self.load))
+        return experts_TK

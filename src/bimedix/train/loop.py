@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bimedix.errors import BimedixError
 from bimedix.model.adapters import blocks, install
 from bimedix.model.packing import ATTENTION, Packed, head_loss, pack, register_attention
+from bimedix.model.recompute import recompute_layers
 from bimedix.progress import Progress
 from bimedix.records import content_hash
 from bimedix.train.checkpoint import load_checkpoint, save_checkpoint
@@ -115,9 +116,12 @@ def _training(model: Any, settings: Settings) -> Iterator[None]:
     model.set_attn_implementation(ATTENTION)
     model.train()
     model.engine_state.save_gate_up = settings.recompute == "none"
+    if settings.recompute == "layers":
+        recompute_layers(model)
     try:
         yield
     finally:
+        recompute_layers(model, enable=False)
         model.set_attn_implementation(before)
         model.engine_state.documents = None
         model.engine_state.balance_weight = 0.0
