@@ -7,11 +7,11 @@ come home.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from bimedix.completers.base import Completer, Reply, Talk
+from bimedix.completers.base import Completer, Reply, Request, Talk
 from bimedix.completers.desk import Desk
 from bimedix.completers.ledger import Ledger
 from bimedix.completers.recording import Recorder
@@ -35,6 +35,7 @@ def run_talks(
     budget_usd: float | None = None,
     window: int | None = None,
     total: int | None = None,
+    by_purpose: Mapping[str, Completer] | None = None,
 ) -> Iterator[tuple[str, T]]:
     """Drive talks and yield (id, result) in input order; the completer is closed at the end.
 
@@ -48,6 +49,8 @@ def run_talks(
             included.
         window: talks open at once; default 4 x `completer.parallel`, at least 64.
         total: number of talks, where known, for the time left.
+        by_purpose: who answers the requests of a purpose in place of `completer`, such as another judge;
+            they share ledger and budget, and are closed too.
 
     Raises:
         BudgetError: the next call would go over the budget.
@@ -55,23 +58,71 @@ def run_talks(
         EndpointError: it answers nothing any more, or asks to wait longer than allowed.
         LedgerBusyError: another process writes to this ledger.
     """
-    recorder = completer if isinstance(completer, Recorder) else None
-    inner = recorder.inner if recorder else completer
+    others = by_purpose or {}
     loop = asyncio.new_event_loop()
     try:
         ledger = Ledger(ledger_path, stage=name)
         try:
-            desk = Desk(inner, ledger, budget_usd=budget_usd, recorder=recorder)
+            desk = _Front(completer, others, ledger, budget_usd)
             with progress.task(name, total) as task:
                 open_talks = window or max(64, 4 * completer.parallel)
                 yield from _Crowd(iter(talks), desk, loop, task, open_talks).run()
             loop.run_until_complete(ledger.flush())
         finally:
-            loop.run_until_complete(completer.close())
+            for one in _each(completer, others):
+                loop.run_until_complete(one.close())
             ledger.close()
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+
+def _each(completer: Completer, others: Mapping[str, Completer]) -> list[Completer]:
+    """Return every completer once."""
+    return list({id(one): one for one in (completer, *others.values())}.values())
+
+
+class _Front:
+    """The desks of a run: one a completer, over one ledger and one purse."""
+
+    def __init__(
+        self,
+        completer: Completer,
+        others: Mapping[str, Completer],
+        ledger: Ledger,
+        budget_usd: float | None,
+    ) -> None:
+        desks: dict[int, Desk] = {}
+        for one in _each(completer, others):
+            recorder = one if isinstance(one, Recorder) else None
+            inner = recorder.inner if recorder else one
+            desks[id(one)] = Desk(inner, ledger, budget_usd=budget_usd, recorder=recorder)
+        self.ledger, self._main, self._desks = ledger, desks[id(completer)], list(desks.values())
+        self._by_purpose = {purpose: desks[id(one)] for purpose, one in others.items()}
+        for desk in self._desks:
+            desk.purse = self._main.purse
+
+    async def answer(self, request: Request) -> Reply:
+        """Ask whoever answers this purpose."""
+        return await self._by_purpose.get(request.purpose, self._main).answer(request)
+
+    def notes(self) -> dict[str, Any]:
+        """Return what the progress line shows, summed over the desks."""
+        notes: dict[str, Any] = {}
+        for desk in self._desks:
+            for name, value in desk.notes().items():
+                notes[name] = value if name == "usd" else notes.get(name, 0) + value
+        return notes
+
+    def check_end(self) -> None:
+        """Raise when an endpoint gave nothing but failures."""
+        for desk in self._desks:
+            desk.check_end()
+
+    def stop(self, failure: BimedixError) -> None:
+        """Let no further call out."""
+        for desk in self._desks:
+            desk.lane.stop(failure)
 
 
 class _Crowd(Generic[T]):
@@ -80,7 +131,7 @@ class _Crowd(Generic[T]):
     def __init__(
         self,
         talks: Iterator[tuple[str, Talk[T]]],
-        desk: Desk,
+        desk: _Front,
         loop: asyncio.AbstractEventLoop,
         progress: Task,
         window: int,
@@ -146,7 +197,7 @@ class _Crowd(Generic[T]):
 
     def _fail(self, failure: BaseException) -> None:
         """Let no further call out, wait for those in flight, then raise."""
-        self.desk.lane.stop(failure if isinstance(failure, BimedixError) else BimedixError(str(failure)))
+        self.desk.stop(failure if isinstance(failure, BimedixError) else BimedixError(str(failure)))
         open_talks = [task for _, task in self.line if not task.done()]
         if open_talks:
             self.loop.run_until_complete(asyncio.wait(open_talks, timeout=DRAIN_S))
@@ -161,7 +212,7 @@ class _Crowd(Generic[T]):
             self.loop.run_until_complete(asyncio.gather(*open_talks, return_exceptions=True))
 
 
-async def _drive(talk: Talk[T], desk: Desk) -> T:
+async def _drive(talk: Talk[T], desk: _Front) -> T:
     """Take one talk to its end."""
     try:
         requests = next(talk)

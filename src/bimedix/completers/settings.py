@@ -80,6 +80,14 @@ def open_completer(settings: CompleterSettings, base: Path) -> Completer:
     return Recorder(completer, base / settings.record_to)
 
 
+def files_of(settings: CompleterSettings | None) -> tuple[str, ...]:
+    """Return the files that a completer answers from, as its settings name them."""
+    if settings is None or settings.kind not in ("memory", "recording"):
+        return ()
+    named = (*settings.memory, *settings.glossary) if settings.kind == "memory" else (settings.recording,)
+    return tuple(name for name in named if name)
+
+
 def check_settings(settings: CompleterSettings, base: Path) -> list[str]:
     """Return what is wrong with the settings, as far as can be told without a network; empty: nothing."""
     wrong, missing = _check(settings, base)
