@@ -101,6 +101,12 @@ def ask_all(
     return [answers[at] for at in range(len(questions))]
 
 
+def ask_once(ask: Ask[T], tally: Tally) -> Talk[Answer[T]]:
+    """Ask one question one time."""
+    (answer,) = yield from ask_all([lambda _: ask], tally, tries=1)
+    return answer
+
+
 def _settle(question: _Open[T], reply: Reply, tally: Tally) -> Answer[T] | None:
     """Return the answer, or None after the question was made ready to be asked again."""
     question.keys += (reply.key,) if reply.key else ()

@@ -201,8 +201,8 @@ def _ask_fields(
 ) -> Ask[dict[str, str]]:
     names, about = tuple(part.fields), text_id(case.source, case.target, part.fields)
     request = Request(
-        messages, job.task, case.item.id, sample, _reply_tokens(part, case), case.settings.temperature,
-        fields_schema(names), structs.replace(job, echo={"id": about}),
+        messages, job.task, case.item.id, sample, _reply_tokens(part, case),
+        case.settings.completer.temperature, fields_schema(names), structs.replace(job, echo={"id": about}),
     )  # fmt: skip
 
     def read(text: str) -> dict[str, str]:
@@ -216,7 +216,8 @@ def _ask_fields(
 def _reply_tokens(part: Part, case: _Case) -> int:
     """Bound the reply: about a token per character of spaced text, two where words are not spaced."""
     per_character = 1 if language(case.source).spaced else 2
-    return case.settings.reply_tokens + per_character * sum(map(len, part.fields.values()))
+    needed = 256 + per_character * sum(map(len, part.fields.values()))
+    return max(case.settings.completer.max_new_tokens, needed)
 
 
 def _version(case: _Case, answers: Sequence[Answer[dict[str, str]]]) -> Version:
@@ -285,9 +286,10 @@ def _ask_judgment(
     question = ask_judge(part.fields, texts, case.source, case.target, salt=str(case.seed), sample=sample)
     echo = {"id": question.id, "nonce": question.nonce}
     job = Job("judge", case.source, case.target, part.fields, dict(texts), echo=echo)
+    judge = case.settings.judge or case.settings.completer
     request = Request(
-        question.messages, "judge", case.item.id, sample, case.settings.reply_tokens,
-        case.settings.judge_temperature, JUDGMENT_SCHEMA, job,
+        question.messages, "judge", case.item.id, sample, judge.max_new_tokens, judge.temperature,
+        JUDGMENT_SCHEMA, job,
     )  # fmt: skip
 
     def read(text: str) -> Judgment:

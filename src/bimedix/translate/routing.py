@@ -1,9 +1,9 @@
 """Decisions of the translation loop as pure functions: which version is kept, when to stop, where it goes."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bimedix.draws import uniform_draw
 from bimedix.records import Attempt, Route
 from bimedix.translate.settings import Settings
 
@@ -69,12 +69,6 @@ class Routing(NamedTuple):
     route: Route
     reasons: tuple[str, ...]
     inclusion_probability: float
-
-
-def uniform_draw(seed: int, purpose: str, id: str) -> float:
-    """Return a number in [0, 1) that depends on (seed, purpose, id) alone."""
-    digest = hashlib.blake2b(f"{seed}:{purpose}:{id}".encode("utf-8", "surrogatepass"), digest_size=8)
-    return int.from_bytes(digest.digest(), "big") / 2**64
 
 
 def route_of(attempt: Attempt, settings: Settings, *, id: str, seed: int, flags: Sequence[str]) -> Routing:

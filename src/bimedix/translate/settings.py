@@ -1,7 +1,9 @@
 """Settings of the room `translate`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from bimedix.completers.settings import CompleterSettings, files_of
 from bimedix.errors import RecipeError
 from bimedix.languages import language
 
@@ -35,17 +37,15 @@ class Settings:
     glossary: str = ""
     """CSV with a column per language code; terms found in a record go into its prompt."""
     memory: str = ""
-    """Approved pairs (TMX, CSV or JSON Lines); the nearest ones go into the prompt."""
+    """Approved pairs (.tmx, or .jsonl of `parallel_text`); the nearest ones go into the prompt."""
     memory_segments: int = 3
     """Segments of the memory shown at most, per request."""
     part_characters: int = 8_000
     """Records longer than this are cut at sentence ends. About 2,000 tokens of English."""
-    reply_tokens: int = 1_024
-    """Room for the reply beside the text's own length; raise it for models that think aloud."""
-    temperature: float = 0.0
-    """Of translations and revisions; 0 takes the likeliest word."""
-    judge_temperature: float = 0.0
-    """Of judgments; with 0 they still differ by nonce and order."""
+    completer: CompleterSettings = field(default_factory=CompleterSettings)
+    """Who translates and revises, and, unless `judge` is set, judges."""
+    judge: CompleterSettings | None = None
+    """Who judges; better not the translator (the summary says which it was)."""
 
     def __post_init__(self) -> None:
         language(self.target_language)
@@ -54,6 +54,12 @@ class Settings:
         _require(self.judgments >= 1, f"judgments = {self.judgments}; at least 1 is needed.")
         _require(self.rounds >= 0, f"rounds = {self.rounds}; 0 or more.")
         _require(self.part_characters >= 500, f"part_characters = {self.part_characters}; at least 500.")
+
+
+def input_files(settings: Settings, base: Path) -> list[Path]:
+    """Return the files that these settings name."""
+    own = [name for name in (settings.glossary, settings.memory) if name]
+    return [base / name for name in (*own, *files_of(settings.completer), *files_of(settings.judge))]
 
 
 def _require(holds: bool, message: str) -> None:

@@ -1,0 +1,52 @@
+"""Glossary terms and memory segments in prompts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bimedix.errors import MissingError, UsageError
+from bimedix.files import write_records
+from bimedix.records import Origin, ParallelText
+from bimedix.translate.hints import hints
+from bimedix.translate.settings import Settings
+
+SETTINGS = Settings()
+PAIRS = {
+    "Take one tablet of warfarin in the evening.": "خذ قرصًا من الوارفارين",
+    "Take one tablet of aspirin in the evening.": "خذ قرصًا من الأسبرين",
+    "The liver lies under the diaphragm.": "يقع الكبد تحت الحجاب الحاجز",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "terms.csv").write_text("en,ar\nwarfarin,وارفارين\ncodeine,كودين\n", encoding="utf-8")
+    pairs = (ParallelText(str(n), "en", Origin("m"), s, t, "ar") for n, (s, t) in enumerate(PAIRS.items()))
+    write_records(tmp_path / "memory.jsonl", pairs)
+    return tmp_path
+
+
+def test_files_of_a_recipe_feed_the_prompt(folder: Path) -> None:
+    """Terms that occur; the segment nearest to the text; unlike ones not at all."""
+    around = hints(replace(SETTINGS, glossary="terms.csv", memory="memory.jsonl"), folder)
+    found = around("en", {"text": "Take one tablet of Warfarin in the morning."})
+
+    assert found.glossary == (("warfarin", "وارفارين"),)
+    assert found.memory == (("Take one tablet of warfarin in the evening.", "خذ قرصًا من الوارفارين"),)
+    assert around("en", {"text": "Measles spreads through the air."}).memory == ()
+
+
+def test_files_serve_the_other_direction_too(folder: Path) -> None:
+    around = hints(replace(SETTINGS, glossary="terms.csv", target_language="en"), folder)
+
+    assert around("ar", {"text": "يؤخذ وارفارين مساءً"}).glossary == (("وارفارين", "warfarin"),)
+
+
+def test_a_missing_or_unknown_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "memory.docx").write_text("x")
+
+    with pytest.raises(MissingError, match=r"none\.csv: no such file"):
+        hints(replace(SETTINGS, glossary="none.csv"), tmp_path)("en", {"text": "x"})
+    with pytest.raises(UsageError, match=r"\.tmx or \.jsonl"):
+        hints(replace(SETTINGS, memory="memory.docx"), tmp_path)("en", {"text": "x"})
