@@ -100,3 +100,43 @@ def test_datasets_loads_what_is_written(tmp_path: Path, form: str) -> None:
     rows = datasets.load_dataset(form, data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
 
     assert [msgspec.convert(dict(row), MultipleChoice) for row in rows] == records
+
+
+def packed(path: Path, frames: int = 2) -> bytes:
+    """Two frames of zstd, as parallel writers make them."""
+    import zstandard
+
+    lines = b"\n".join(encode(Passage(f"p:{i}", "en", Origin("t"), f"text {i * 7919}")) for i in range(400))
+    whole = b"".join(zstandard.ZstdCompressor().compress(lines + b"\n") for _ in range(frames))
+    path.write_bytes(whole)
+    return whole
+
+
+def test_all_frames_of_a_zstd_file_are_read(tmp_path: Path) -> None:
+    packed(tmp_path / "a.jsonl.zst")
+
+    assert len(list(read_any_records(tmp_path / "a.jsonl.zst"))) == 800
+
+
+@pytest.mark.parametrize("share", [0.1, 0.49, 0.51, 0.75, 0.99])
+def test_a_zstd_file_that_is_cut_off_is_never_less_text(tmp_path: Path, share: float) -> None:
+    """A copy that broke off ends in an error, not in fewer records."""
+    path = tmp_path / "a.jsonl.zst"
+    whole = packed(path)
+    path.write_bytes(whole[: int(len(whole) * share)])
+
+    with pytest.raises(DataError, match=r"a.jsonl.zst: .*cut off"):
+        list(read_any_records(path))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_damage_inside_our_zstd_files_is_told(tmp_path: Path, share: float) -> None:
+    """They carry a checksum, so that no flipped bit becomes text."""
+    path = tmp_path / "a.jsonl.zst"
+    write_records(path, [Passage(f"p:{i}", "en", Origin("t"), f"text {i * 7919}") for i in range(400)])
+    whole = bytearray(path.read_bytes())
+    whole[int(len(whole) * share)] ^= 0x10
+    path.write_bytes(bytes(whole))
+
+    with pytest.raises(DataError, match=r"a.jsonl.zst"):
+        list(read_any_records(path))

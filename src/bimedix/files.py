@@ -17,7 +17,7 @@ from typing import IO, Any, Self, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from bimedix.errors import DataError, MissingError
+from bimedix.errors import DataError, MissingError, did_you_mean
 from bimedix.records import Dropped, Record, encode
 
 R = TypeVar("R", bound=Struct)
@@ -36,11 +36,7 @@ def require_file(path: Path) -> Path:
     if path.is_dir():
         raise DataError(f"{path}: is a folder; a file is needed here.")
     if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*"))[:8] if path.parent.is_dir() else []
-        listed = (
-            f"\n  The folder holds: {', '.join(near)}" if near else "\n  Its folder does not exist either."
-        )
-        raise MissingError(f"{path}: no such file.{listed}")
+        raise MissingError(f"{path}: no such file.\n  {_neighbours(path)}")
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(_LFS_HEAD):
@@ -51,18 +47,63 @@ def require_file(path: Path) -> Path:
     return path
 
 
+def _neighbours(path: Path) -> str:
+    if not path.parent.is_dir():
+        return "Its folder does not exist either."
+    names = sorted(p.name for p in path.parent.glob("*"))
+    hint = did_you_mean(path.name, names)
+    return f"The folder holds: {', '.join(names[:8]) or 'nothing'}.{hint}"
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a plain or zstd-compressed file for reading."""
     require_file(path)
     raw = path.open("rb")
     if raw.peek(4)[:4] != _ZSTD_MAGIC:
         return raw
-    import zstandard
+    return cast(IO[bytes], io.BufferedReader(_ZstdFile(path, raw), 1 << 20))
 
-    return cast(
-        IO[bytes],
-        io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), 1 << 20),
-    )
+
+class _ZstdFile(io.RawIOBase):
+    """A zstd file for reading, of one frame or several; a damaged or cut one is an error, never less text."""
+
+    def __init__(self, path: Path, raw: IO[bytes]) -> None:
+        import zstandard
+
+        self._path, self._raw, self._error = path, raw, zstandard.ZstdError
+        self._frame = zstandard.ZstdDecompressor().decompressobj
+        self._open = self._frame()
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            packed = self._open.unused_data if self._open.eof else b""
+            packed = packed or self._raw.read(1 << 17)
+            if not packed:
+                break
+            if self._open.eof:
+                self._open = self._frame()
+            try:
+                self._ready = self._open.decompress(packed)
+            except self._error as error:
+                raise DataError(f"{self._path}: damaged zstd: {error}.\n{_AGAIN}") from error
+        if not self._ready and not self._open.eof:
+            raise DataError(f"{self._path}: the zstd file is cut off before its end.\n{_AGAIN}")
+        given, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(given)] = given
+        return len(given)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+_AGAIN = "  Copy or download the file again."
+MEND_LINE = "  Mend this line or take it out, or copy the file again if it was cut off."
+"""The next step after a line that is not JSON."""
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
@@ -115,7 +156,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(
-                f"{path}:{number}: not a JSON object: {error}.\n  Seen: {_shown(line)}"
+                f"{path}:{number}: not a JSON object: {error}.\n  Seen: {_shown(line)}\n{MEND_LINE}"
             ) from error
 
 
@@ -130,10 +171,18 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
         try:
             yield decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-            name = getattr(kind, "__name__", "record")
-            raise DataError(
-                f"{path}:{number}: not a {name} record: {error}.\n  Seen: {_shown(line)}"
-            ) from error
+            name = f"{kind.__name__} record" if isinstance(kind, type) else "record"
+            what = f"{path}:{number}: not a {name}: {error}.\n  Seen: {_shown(line)}"
+            raise DataError(f"{what}\n{_mend_of(line, number)}") from error
+
+
+def _mend_of(line: bytes, number: int) -> str:
+    """Return the next step after a line that is no record."""
+    if number == 1 and line.startswith(b"PAR1"):
+        return "  This is a Parquet file: read it with the source `records` of a recipe."
+    if number == 1 and not line.lstrip().startswith(b"{"):
+        return "  Records are JSON Lines, one object a line; `bimedix sources` makes them of other files."
+    return MEND_LINE
 
 
 def read_any_records(path: Path) -> Iterator[Record]:
@@ -169,7 +218,7 @@ class RecordWriter:
         if path.suffix == ".zst":
             import zstandard
 
-            self._out = zstandard.ZstdCompressor(level=3).stream_writer(self._raw, closefd=False)
+            self._out = zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(self._raw, closefd=False)
         self._buffer: list[bytes] = []
 
     def write(self, record: Struct) -> None:
