@@ -67,7 +67,7 @@ def test_one_line_of_json_lines_is_a_row(tmp_path: Path) -> None:
         ('{"q": 1}\n{"q": 2\n', ":2: not a JSON object"),
         ('[{"q": 1},\n 7]', ":2: a row is int"),
         ("[" * 100_000, "not JSON|a row is"),
-        ("", ":1: not JSON"),
+        ("", ":1: the file is empty"),
     ],
 )
 def test_broken_json_is_named_with_its_line(tmp_path: Path, text: str, seen: str) -> None:

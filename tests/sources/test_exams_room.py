@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bimedix.errors import MissingError, RecipeError, UsageError
+from bimedix.errors import DataError, MissingError, RecipeError, UsageError
 from bimedix.files import read_any_records
 from bimedix.records import Dropped, MultipleChoice, Origin, ParallelText, Record
 from bimedix.sources.base import Given, Options, Source
@@ -173,10 +173,9 @@ def test_pairs_of_texts_go_to_their_own_file(
     ("data", "more", "error", "seen"),
     [
         ((), {}, RecipeError, "names no data"),
-        ((AUTO,), {"limit": -1}, RecipeError, "limit is -1"),
-        ((DataSet("medmqca"),), {}, UsageError, "Did you mean 'medmcqa'"),
-        ((DataSet(split="tset"),), {}, RecipeError, "Did you mean 'test'"),
+        ((AUTO,), {"limit": -1}, UsageError, "limit is -1"),
         ((AUTO,), {"languages": ("xx",)}, UsageError, "language 'xx'"),
+        ((AUTO,), {"splits": ("tset",)}, UsageError, "Did you mean 'test'"),
         ((DataSet("auto", "nowhere"),), {}, MissingError, "no such folder"),
         ((DataSet("medqa", "data"),), {}, MissingError, "no file of source 'medqa'"),
         ((DataSet("medqa", "none/*.jsonl"),), {}, MissingError, "no file of source 'medqa'"),
@@ -192,6 +191,29 @@ def test_settings_that_cannot_be_met_are_refused(
     with pytest.raises(error, match=seen):
         _run(folder, *data, **more)
     assert not list(folder.glob(".out/*.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [
+        ({"source": "medmqca"}, "Did you mean 'medmcqa'"),
+        ({"split": "tset"}, "Did you mean 'test'"),
+        ({"language": "eng"}, "Did you mean 'en'"),
+        ({"encoding": "gb18031"}, "Did you mean 'gb18030'"),
+        ({"index_base": 2}, "from 0 or from 1"),
+    ],
+)
+def test_an_entry_that_no_data_could_meet_is_refused(values: dict[str, Any], seen: str) -> None:
+    with pytest.raises(UsageError, match=seen):
+        DataSet(**values)
+
+
+def test_a_run_that_reads_nothing_is_an_error(folder: Path, write: Write) -> None:
+    """A header without rows is no data; the files are named."""
+    write("data/mmlu-medical/test/anatomy_test.csv", "\n")
+
+    with pytest.raises(DataError, match=r"anatomy_test.csv: no record in 1 files"):
+        _run(folder, DataSet("mmlu_medical", "data/mmlu-medical", "en"))
 
 
 def test_the_registry_is_imported_without_its_readers() -> None:

@@ -87,8 +87,18 @@ def source(name: str) -> Source:
     Raises:
         UsageError: it is not registered.
     """
-    if name not in SOURCES:
+    require_name(name)
+    return SOURCES[name]
+
+
+def require_name(name: str) -> str:
+    """Return the name when it is registered, without importing the reader.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if name not in NAMES:
         raise UsageError(
             f"no source is called '{name}'.{did_you_mean(name, NAMES)}\n  Known: {', '.join(NAMES)}."
         )
-    return SOURCES[name]
+    return name

@@ -37,13 +37,19 @@ class _Collector:
         try:
             self.parser.Parse(chunk, last)
         except expat.ExpatError as error:
-            raise self.error(f"not well-formed XML: {error}.", error.lineno) from error
+            raise self.error(
+                f"not well-formed XML: {error}.\n  Copy the file again if it was cut off, or mend this line.",
+                error.lineno,
+            ) from error
         found, self.found = self.found, []
         return found
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._depth == 0 and tag != self.root:
-            raise self.error(f"the root element is <{tag}>; <{self.root}> is needed.")
+            raise self.error(
+                f"the root element is <{tag}>; <{self.root}> is needed.\n"
+                "  Name the source that this file is of; `bimedix ls sources` lists them."
+            )
         self._depth += 1
         if self._builder is None and tag in self.tags:
             self._builder, self._line, self._outside = (

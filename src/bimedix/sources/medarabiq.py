@@ -56,7 +56,10 @@ def read(path: Path, options: Options) -> Iterator[Given]:
     for row in csv_rows(path, (), encoding=options.encoding):
         given = next((given for columns, given in KINDS if set(columns) <= set(row.values)), None)
         if given is None:
-            raise row.error(f"no known kind of file has the columns {', '.join(row.values):.200}.")
+            known = "; ".join(", ".join(columns) for columns, _ in KINDS)
+            raise row.error(
+                f"no known kind of file has the columns {', '.join(row.values):.200}.\n  Known: {known}."
+            )
         first = content_id(NAME, row.text(given[0][1]), row.text(given[0][2]))
         for number, (code, question, answer) in enumerate(given):
             yield _item(row, options, code, question, answer, first, translated=number > 0)

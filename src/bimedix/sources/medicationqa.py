@@ -49,7 +49,7 @@ def _rows(path: Path) -> Iterator[Row]:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except Exception as error:
-        raise DataError(f"{path}:1: not an XLSX file: {error}.") from error
+        raise DataError(f"{path}:1: not an XLSX file: {error}.\n  Save it as .xlsx again.") from error
     try:
         yield from _of_sheet(path, book.worksheets[0].iter_rows(values_only=True))
     finally:

@@ -51,10 +51,22 @@ def convert(row: Row, values: Any, kind: Any, what: str) -> Any:
         DataError: a key is missing or misspelt, or a value has another type; names file:line and the key.
     """
     try:
-        return msgspec.convert(values, kind)
+        return msgspec.convert(_whole(values), kind)
     except (msgspec.ValidationError, ValueError) as error:
         near = _near_key(str(error), row)
         raise row.error(f"not {what}: {error}.{near}\n  Keys: {', '.join(map(str, row.values))}.") from error
+
+
+def _whole(value: Any) -> Any:
+    """Return the value with U+FFFD for lone surrogates, which no file can hold; all else as it is."""
+    match value:
+        case str():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        case list():
+            return [_whole(part) for part in value]
+        case dict():
+            return {_whole(key): _whole(part) for key, part in value.items()}
+    return value
 
 
 def _near_key(message: str, row: Row) -> str:

@@ -13,13 +13,12 @@ from typing import Any
 
 from msgspec import structs
 
-from bimedix.errors import MissingError, RecipeError, did_you_mean
+from bimedix.errors import DataError, MissingError, RecipeError
 from bimedix.files import RecordWriter, hash_file
-from bimedix.languages import language
 from bimedix.records import Dropped, Origin, ParallelText, Translation, content_hash, encode
 from bimedix.sources import SOURCES, source
 from bimedix.sources.base import Given, Options, Source
-from bimedix.sources.settings import AUTO, SPLITS, DataSet, Settings
+from bimedix.sources.settings import AUTO, DataSet, Settings
 from bimedix.stage import Context, StageWriter, Summary
 
 ROOM = "sources"
@@ -59,34 +58,22 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
                     continue
                 apart.get(type(given), stage).write(given)
                 tally.count(job, given)
+        if not tally.read.total():
+            raise DataError(
+                f"{', '.join([*tally.files][:6])}: no record in {len(tally.files):,} files.\n"
+                "  Look whether they are whole, and of the source that the recipe names."
+            )
         summary = stage.summary(sum(tally.read.values()), **tally.figures())
         summary.written += pairs.tally.written + annotated.tally.written
     return summary
 
 
 def check(settings: Settings) -> None:
-    """Refuse settings that no data could satisfy.
-
-    Raises:
-        UsageError: no data sets, a negative limit, an unknown source, language or split.
-    """
+    """Refuse a table without data sets; single values are checked when settings are made."""
     if not settings.data:
         raise RecipeError(
             '[sources] names no data.\n  Add one, e.g. data = [{ source = "auto", path = "data" }]'
         )
-    if settings.limit < 0:
-        raise RecipeError(f"[sources] limit is {settings.limit}; 0 takes all records, n the first n.")
-    for code in (*settings.languages, *(entry.language for entry in settings.data if entry.language)):
-        language(code)
-    for split in (*settings.splits, *(entry.split for entry in settings.data)):
-        if split not in SPLITS:
-            raise RecipeError(
-                f"[sources] split '{split}' is unknown.{did_you_mean(split, SPLITS)}\n"
-                "  Known: train, validation, test."
-            )
-    for entry in settings.data:
-        if entry.source != AUTO:
-            source(entry.source)
 
 
 def find_jobs(data: Iterable[DataSet], base: Path) -> list[Job]:

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from bimedix.errors import DataError, did_you_mean
-from bimedix.files import open_bytes, read_json_lines, read_lines, read_text
+from bimedix.files import MEND_LINE, open_bytes, read_json_lines, read_lines, read_text
 
+MEND_ROW = "\n  Mend this row or take it out; nothing is read past it, as such a slip changes what follows."
 MAX_CELL_CHARACTERS = 16 * 1024 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -48,7 +49,7 @@ class Row:
     def error(self, message: str) -> DataError:
         """Return the error that names this row."""
         where = f"{self.path}:{self.line}: " + (f"[{self.key}] " if self.key else "")
-        return DataError(where + message)
+        return DataError(where + message + ("" if "\n" in message else MEND_ROW))
 
     def value(self, name: str) -> Any:
         """Return a value as it is; a missing key is an error."""
@@ -108,6 +109,8 @@ def json_list(path: Path, encoding: str = "") -> Iterator[Row]:
     Raises:
         DataError: not JSON, or a row is not an object; names file:line.
     """
+    if not _head(path).strip():
+        raise DataError(f"{path}:1: the file is empty.\n  Copy or download it again, or leave it out.")
     if _head(path).startswith(b"PAR1"):
         yield from _parquet_rows(path)
         return
@@ -144,7 +147,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                     number += 1
                     yield Row(path, number, values)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}:{number + 1}: not Parquet: {error}.") from error
+        raise DataError(
+            f"{path}:{number + 1}: not Parquet: {error}.\n  Copy or download it again."
+        ) from error
 
 
 def _is_json_lines(path: Path) -> bool:
@@ -214,6 +219,7 @@ class _Scan:
         if not isinstance(values, dict):
             raise DataError(
                 f"{self.path}:{line}: a row is {type(values).__name__} {values!r:.80}; an object is needed."
+                + MEND_ROW
             )
         return Row(self.path, line, values, key)
 
@@ -226,7 +232,7 @@ class _Scan:
             at = getattr(error, "pos", self.at)
             line = self.line + self.text.count("\n", self.at, at)
             what = f"{self.path}:{line}: not JSON: {getattr(error, 'msg', error)}."
-            raise DataError(f"{what}\n  Seen: {self.text[at : at + 80]!r}") from error
+            raise DataError(f"{what}\n  Seen: {self.text[at : at + 80]!r}\n{MEND_LINE}") from error
         self.move(end)
         self.skip()
         return value
@@ -238,7 +244,7 @@ class _Scan:
     def take(self, sign: str) -> None:
         if self.peek() != sign:
             seen = self.text[self.at : self.at + 80]
-            raise DataError(f"{self.path}:{self.line}: '{sign}' is missing.\n  Seen: {seen!r}")
+            raise DataError(f"{self.path}:{self.line}: '{sign}' is missing.\n  Seen: {seen!r}\n{MEND_LINE}")
         self.move(self.at + 1)
 
     def skip(self) -> None:
@@ -281,7 +287,7 @@ def csv_rows(
                 )
             yield Row(path, start, dict(zip(names, cells, strict=True)))
     except csv.Error as error:
-        raise DataError(f"{path}:{line}: not CSV: {error}.") from error
+        raise DataError(f"{path}:{line}: not CSV: {error}.{MEND_ROW}") from error
 
 
 def _header(path: Path, line: int, cells: Sequence[str], columns: Sequence[str]) -> list[str]:

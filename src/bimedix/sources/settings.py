@@ -1,7 +1,14 @@
 """Settings of the room `sources`: which data sets to read, from where, and how much of them."""
 
+import codecs
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from bimedix.errors import MissingError, UsageError, did_you_mean
+from bimedix.files import require_file
+from bimedix.languages import language
+from bimedix.sources import require_name
 
 AUTO = "auto"
 SPLITS = ("train", "validation", "test", "")
@@ -27,6 +34,17 @@ class DataSet:
     index_base: int | None = None
     """Number of the first option, 0 or 1, where a file does not tell (MedMCQA)."""
 
+    def __post_init__(self) -> None:
+        if self.source != AUTO:
+            require_name(self.source)
+        if self.language:
+            language(self.language)
+        _check_split(self.split)
+        if self.encoding:
+            _check_encoding(self.encoding)
+        if self.index_base not in (None, 0, 1):
+            raise UsageError(f"index_base is {self.index_base}; options are numbered from 0 or from 1.")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,9 +61,54 @@ class Settings:
     """Splits to keep (train, validation, test, or "" where a source states none); empty = all. Training
     takes training splits only (paper: BiMediX, section 3.1.1); test items are for `evaluate`."""
 
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise UsageError(f"limit is {self.limit}; 0 takes all records, n the first n of each source.")
+        for code in self.languages:
+            language(code)
+        for split in self.splits:
+            _check_split(split)
+
 
 def input_files(settings: Settings, base: Path) -> list[Path]:
     """Return the files that these settings read, so that a change in one of them is seen."""
     from bimedix.sources.room import find_jobs
 
     return [job.path for job in find_jobs(settings.data, base)]
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise UsageError(
+            f"split '{split}' is unknown.{did_you_mean(split, SPLITS)}\n  Known: train, validation, test."
+        )
+
+
+def _check_encoding(name: str) -> None:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        from encodings.aliases import aliases
+
+        raise UsageError(
+            f"no encoding is called '{name}'.{did_you_mean(name, {*aliases, *aliases.values()})}\n"
+            '  Name a codec of Python, such as "utf-8", "gb18030" or "cp1256".'
+        ) from None
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell per entry how many files are there, or what is missing."""
+    from bimedix.sources.room import find_jobs
+
+    if not settings.data:
+        yield "error", 'names no data; add one, e.g. data = [{ source = "auto", path = "data" }]'
+    for entry in settings.data:
+        try:
+            jobs = find_jobs((entry,), base)
+            for job in jobs:
+                require_file(job.path)
+            size = sum(job.path.stat().st_size for job in jobs)
+        except MissingError as error:
+            yield "missing", str(error)
+        else:
+            yield "ok", f"{entry.source}: {len(jobs):,} files, {size / 1e6:,.1f} MB below {entry.path}"

@@ -16,6 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from bimedix.errors import DataError
 from bimedix.records import content_id
 from bimedix.sources.base import Given, Options, Row, Source, drop, origin, source_id
 from bimedix.sources.markup import elements, tidy
@@ -29,12 +30,17 @@ _CODES = {"bpt", "ept", "ph", "it", "ut"}
 
 def read_units(path: Path, options: Options, dataset: str, licence: str) -> Iterator[Given]:
     """Yield the pairs of every translation unit."""
-    header_language = ""
+    header_language, units = "", 0
     for line, element in elements(path, "tmx", ("header", "tu")):
         if element.tag == "header":
             header_language = known_language(element.get("srclang", ""))
             continue
+        units += 1
         yield from _pairs(Row(path, line, _unit(element)), header_language, options, dataset, licence)
+    if not units:
+        raise DataError(
+            f"{path}:1: holds no translation unit <tu>.\n  Export the memory again, with its units."
+        )
 
 
 def _unit(element: Element) -> dict[str, object]:
@@ -68,7 +74,7 @@ def _pairs(row: Row, first: str, options: Options, dataset: str, licence: str) -
             yield drop(dataset, row, UNKNOWN_LANGUAGE, detail=code)
         else:
             texts.setdefault(language, text)
-    if len(texts) == 1:
+    if len(texts) == 1 or not row.value("segments"):
         yield drop(dataset, row, ONE_LANGUAGE)
     order = sorted(texts, key=lambda language: language != first)
     for source, target in combinations(order, 2):
