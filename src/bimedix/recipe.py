@@ -133,7 +133,8 @@ class _Places:
                 return f"--set {self.overridden[key[:end]]}"
             if key[:end] in self.lines:
                 return f"{self.path}:{self.lines[key[:end]]}"
-        return str(self.path)
+        below = (told for name, told in self.overridden.items() if name[: len(key)] == key)
+        return next((f"--set {told}" for told in below), f"{self.path}:1")
 
 
 # --- values into settings -------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: not TOML, or a key or value that does not fit; names the line.
     """
     path = find_recipe(path)
-    text = path.read_text(encoding="utf-8-sig")
+    text = _text_of(path)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -251,6 +252,17 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         overridden[_apply(table, override)] = override
     places = _Places(path, locate_keys(text), overridden)
     return _read_table(table, path, places)
+
+
+def _text_of(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise RecipeError(
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8.\n  Save the recipe as UTF-8 text."
+        ) from error
 
 
 def _read_table(table: dict[str, Any], path: Path, places: _Places) -> Recipe:
@@ -265,7 +277,7 @@ def _read_table(table: dict[str, Any], path: Path, places: _Places) -> Recipe:
     hints = typing.get_type_hints(Recipe)
     top = {n: build(hints[n], v, places, (n,)) for n, v in table.items() if n in head}
     if "name" not in top:
-        raise RecipeError(f'{path}: needs the key name, such as name = "{path.stem}".')
+        raise RecipeError(f'{path}:1: needs the key name, such as name = "{path.stem}".')
     rooms = {
         room: build(settings_class(room), table[room], places, (room,)) for room in ROOMS if room in table
     }
@@ -318,6 +330,8 @@ def find_recipe(path: Path) -> Path:
     shipped = shipped_recipes()
     if path.name in shipped or path.stem in shipped:
         return shipped.get(path.name) or shipped[path.stem]
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; a recipe is one TOML file, or the name of a shipped one.")
     hint = did_you_mean(path.stem, shipped)
     raise MissingError(f"{path}: no such recipe.{hint}\n  Shipped: {', '.join(sorted(shipped)) or 'none'}.")
 
