@@ -1,9 +1,14 @@
 """Settings of the room `curate`: the recipe's table `[curate]`."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from bimedix.errors import MissingError, UsageError
+from bimedix.files import require_file
+from bimedix.languages import language
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,14 @@ class Documents:
     """Name of the collection; becomes `origin.dataset`."""
     licence: str = ""
     """SPDX identifier, or the publisher's words."""
+
+    def __post_init__(self) -> None:
+        language(self.language)
+        if Path(self.files).is_absolute() or ".." in Path(self.files).parts or not self.files:
+            raise UsageError(
+                f"files = '{self.files}'; a pattern below the recipe's data folder is needed.\n"
+                "  Point `data` at the folder that holds the documents."
+            )
 
 
 @dataclass(frozen=True)
@@ -46,3 +59,29 @@ class Settings:
     """PDF pages without a text layer: list them as dropped, or read them with the program Tesseract."""
     ocr_dpi: int = 300
     """Dots per inch at which pages are drawn for OCR; Tesseract's manual advises at least 300."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least_script_share <= 1:
+            raise UsageError(f"least_script_share = {self.least_script_share:g}; a share is 0 to 1.")
+        if self.least_specific_keywords < 0 or self.ocr_dpi < 72:
+            raise UsageError(
+                f"least_specific_keywords = {self.least_specific_keywords}, ocr_dpi = {self.ocr_dpi}; "
+                "0 or more, and 72 or more."
+            )
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell which documents, keyword lists and programs are there."""
+    for entry in settings.documents:
+        found = sum(path.is_file() for path in base.glob(entry.files))
+        if found:
+            yield "ok", f"documents: {found:,} files match {entry.files}"
+        else:
+            yield "missing", f"{base / entry.files}: no file matches; `**` goes through folders"
+    for code, path in settings.keywords.items():
+        try:
+            require_file(base / path)
+        except MissingError as error:
+            yield "missing", f"keywords.{code}: {error}"
+    if settings.ocr == "tesseract" and not shutil.which("tesseract"):
+        yield "missing", 'the program tesseract is not installed; install it, or set ocr = "off"'
