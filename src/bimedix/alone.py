@@ -4,7 +4,7 @@ import shutil
 from importlib import import_module
 from pathlib import Path
 
-from bimedix.errors import UsageError
+from bimedix.errors import DataError, UsageError
 from bimedix.path import CALLS, locked
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe
@@ -28,10 +28,20 @@ def run_alone(
     with locked(out):
         folders = {name: _as_folder(path, file, out / "input") for name, (path, file) in inputs.items()}
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
-        summary: Summary = import_module(f"bimedix.{room}.room").run(
-            recipe.rooms[room], folders, out, context
-        )
+        try:
+            summary: Summary = import_module(f"bimedix.{room}.room").run(
+                recipe.rooms[room], folders, out, context
+            )
+        except DataError as error:
+            raise DataError(_with_own_names(str(error), inputs, folders)) from error
     return summary
+
+
+def _with_own_names(text: str, inputs: dict[str, tuple[Path, str]], folders: dict[str, Path]) -> str:
+    """Name the user's file in a message in place of the copy that the room read."""
+    for name, (path, file) in inputs.items():
+        text = text.replace(str(folders[name] / file), str(path)) if path.is_file() else text
+    return text
 
 
 def _as_folder(path: Path, file: str, place: Path) -> Path:
@@ -50,5 +60,5 @@ def read_folder(folder: Path, out: Path, names: tuple[str, ...], limit: int, pro
     sets = tuple(DataSet(name) for name in names) or (DataSet(),)
     with locked(out):
         return room.run(
-            Settings(sets), {}, out, Context(out / CALLS, progress=progress, base=folder.resolve())
+            Settings(sets, limit), {}, out, Context(out / CALLS, progress=progress, base=folder.resolve())
         )

@@ -4,6 +4,7 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 can mend is one message on stderr and an exit code: 1 failed, 2 usage or recipe, 3 data missing.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -63,7 +64,16 @@ def main() -> None:
     except (BrokenPipeError, KeyboardInterrupt):
         sys.exit(130)
     except OSError as error:
-        _fail(f"{error.filename or 'system'}: {error.strerror or error}.", 1)
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}.\n  {_mend_of(error)}", 1)
+
+
+def _mend_of(error: OSError) -> str:
+    """Return the next step after an error of the file system."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some space and start again: finished stages are kept."
+    if error.errno == errno.EMFILE:
+        return "Raise the limit of open files (`ulimit -n 4096`), then start again."
+    return "Name a folder that exists and may be written to; its parent must not be a file."
 
 
 def _fail(message: str, code: int) -> None:
@@ -308,7 +318,9 @@ def ls(what: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("-n", "count", default=3, show_default=True, help="How many records.")
+@click.option(
+    "-n", "count", default=3, type=click.IntRange(min=0), show_default=True, help="How many records."
+)
 @click.option("--id", "record_id", help="The record with this id.")
 @click.option("--drops", is_flag=True, help="What the stage left out, and why.")
 @click.option("--tokens", is_flag=True, help="Conversations as coloured tokens with their loss mask.")

@@ -27,7 +27,9 @@ def show_records(
     if record_id is not None:
         records, ids = _with_id(records, record_id)
         if not records:
-            raise MissingError(f"{file}: no record with the id '{record_id}'.{did_you_mean(record_id, ids)}")
+            seen = f"The first ids: {', '.join(ids[:3])}." if ids else "The file is empty."
+            hint = did_you_mean(record_id, ids)
+            raise MissingError(f"{file}: no record with the id '{record_id}'.{hint}\n  {seen}")
     for record in itertools.islice(records, count):
         if as_json:
             print(encode(record).decode())
@@ -43,8 +45,10 @@ def records_file(path: Path, name: str) -> Path:
         return path
     if not (path / name).exists():
         stages = sorted(p.name for p in path.iterdir() if (p / name).exists())
-        hint = f" Choose a stage: {', '.join(stages)}." if stages else ""
-        raise MissingError(f"{path}: holds no {name}.{hint}")
+        hint = (
+            f"Choose a stage: {', '.join(stages)}." if stages else "Name a records file, or a stage's folder."
+        )
+        raise MissingError(f"{path}: holds no {name}.\n  {hint}")
     return path / name
 
 
