@@ -218,7 +218,9 @@ class RecordWriter:
         if path.suffix == ".zst":
             import zstandard
 
-            self._out = zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(self._raw, closefd=False)
+            self._out = zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(
+                self._raw, closefd=False
+            )
         self._buffer: list[bytes] = []
 
     def write(self, record: Struct) -> None:
