@@ -1,7 +1,7 @@
 """The room `evaluate`: test sets and a model in, predictions and a table with intervals out.
 
 Files in `out`: `records.jsonl` (a `Prediction` per item, model and protocol), `dropped.jsonl` (items that
-were not asked, with the reason), `table.json`, and `predictions.sqlite`, by which a run that was killed
+were not asked, with the reason), `table.json`, `table.md`, `table.tex`, and `predictions.sqlite`, by which a run that was killed
 goes on.
 """
 
@@ -22,8 +22,9 @@ from bimedix.evaluate.items import ROOM, Asked, find_file, read_items
 from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
 from bimedix.evaluate.table import Table, make_table
+from bimedix.evaluate.tables import Form, render
 from bimedix.evaluate.trie import Scoring
-from bimedix.files import read_records, write_json
+from bimedix.files import read_records, write_json, write_text
 from bimedix.prompts.questions import pack_hash
 from bimedix.records import MultipleChoice, Prediction
 from bimedix.stage import Context, StageWriter, Summary
@@ -79,6 +80,9 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             stage.write(prediction)
     table = _table(work, predictions)
     write_json(out / TABLE, table)
+    forms: dict[str, Form] = {"table.md": "markdown", "table.tex": "latex"}
+    for name, form in forms.items():
+        write_text(out / name, render(table, form, quote=settings.published))
     return stage.summary(len(read), **_figures(table, work.reports))
 
 

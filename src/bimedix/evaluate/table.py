@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bimedix.benchmarks import AVERAGES, NINE, Cell, has_nine
 from bimedix.evaluate.predict import probabilities
+from bimedix.evaluate.settings import LETTERS
 from bimedix.records import Prediction, root_id
 from bimedix.statistics import (
     Interval,
@@ -115,6 +116,27 @@ class Comparison(Struct, frozen=True):
     """Smallest difference that this many items would show in 4 of 5 runs, unpaired."""
 
 
+class Orders(Struct, frozen=True):
+    """What the order of the options changes, on one test set."""
+
+    model: str
+    benchmark: str
+    language: str
+    items: int
+    """Items that were scored in all orders."""
+    orders: int
+    mean: float
+    """Mean accuracy over the orders."""
+    worst: float
+    """Accuracy of the worst order."""
+    always: float
+    """Share of items right in every order."""
+    recall_spread: float
+    """Standard deviation over labels of the share of right answers found when they stand under that label."""
+    corrected: float
+    """Accuracy of PriDe: the labels' prior, estimated on these items, taken out (arXiv 2309.03882)."""
+
+
 class Table(Struct, frozen=True):
     """All of it."""
 
@@ -122,6 +144,7 @@ class Table(Struct, frozen=True):
     pairs: tuple[Pair, ...]
     averages: tuple[Average, ...]
     comparisons: tuple[Comparison, ...]
+    orders: tuple[Orders, ...] = ()
     about: dict[str, object] = {}
     """What the numbers rest on: models, prompts' hashes, protocols, shots, template."""
 
@@ -159,6 +182,7 @@ def make_table(
         pairs,
         (*_averages(accuracies, confidence), *_bilingual_averages(cells, confidence)),
         tuple(_comparisons(cells, confidence=confidence, draws=draws, seed=seed)),
+        tuple(_orders(cells)),
         dict(about or {}),
     )
 
@@ -365,3 +389,65 @@ def _comparisons(
             )
         )  # fmt: skip
     return out
+
+
+def _orders(cells: Mapping[Key, list[Prediction]]) -> Iterable[Orders]:
+    """Yield what option order changes for every test set that was scored in several orders."""
+    for (model, benchmark, language, protocol), rows in cells.items():
+        names = [name for (m, b, c, name) in cells if (m, b, c) == (model, benchmark, language)]
+        turned = sorted(
+            (name for name in names if name.startswith(f"{LETTERS}@")),
+            key=lambda name: int(name.split("@")[1]),
+        )
+        if protocol != LETTERS or not turned:
+            continue
+        others = [{row.id: row for row in cells[model, benchmark, language, name]} for name in turned]
+        table = [[row, *(o[row.id] for o in others if row.id in o)] for row in rows]
+        least = min(len(others) + 1, min(row.options for row in rows))
+        table = [row[:least] for row in table if len(row) >= least]
+        yield _order_row((model, benchmark, language), table)
+
+
+def _order_row(key: tuple[str, str, str], table: Sequence[Sequence[Prediction]]) -> Orders:
+    """Summarise items (rows) by orders (columns): column k showed the options moved on by k places."""
+    by_order = [_mean([row[by].correct for row in table]) for by in range(len(table[0]))]
+    corrected = sum(_without_prior(row, _prior(table, row[0].options)) == row[0].gold for row in table)
+    return Orders(
+        *key, len(table), len(by_order), _mean(by_order), min(by_order),
+        _mean([all(p.correct for p in row) for row in table]), _recall_spread(table), corrected / len(table),
+    )  # fmt: skip
+
+
+def _shown(prediction: Prediction, by: int) -> list[float]:
+    """Return log-probabilities in the order the options were shown, as shares that sum to 1."""
+    shares = probabilities(prediction)
+    n = len(shares)
+    return [math.log(max(shares[(place + by) % n], 1e-300)) for place in range(n)]
+
+
+def _prior(table: Sequence[Sequence[Prediction]], options: int) -> list[float]:
+    """Return the log prior of every label: what it gets on average, whatever stands under it."""
+    rows = [row for row in table if row[0].options == options]
+    sums = [0.0] * options
+    for row in rows:
+        for by, prediction in enumerate(row):
+            sums = [a + b for a, b in zip(sums, _shown(prediction, by), strict=True)]
+    count = sum(map(len, rows))
+    return [value / count for value in sums]
+
+
+def _without_prior(row: Sequence[Prediction], prior: Sequence[float]) -> tuple[int, ...]:
+    """Return the choice of the printed order with the labels' prior taken out."""
+    values = [value - prior[place] for place, value in enumerate(_shown(row[0], 0))]
+    return (max(range(len(values)), key=lambda place: values[place]),)
+
+
+def _recall_spread(table: Sequence[Sequence[Prediction]]) -> float:
+    found: dict[int, list[bool]] = {}
+    for row in table:
+        for by, prediction in enumerate(row):
+            if len(prediction.gold) == 1:
+                place = (prediction.gold[0] - by) % prediction.options
+                found.setdefault(place, []).append(prediction.correct)
+    recalls = [_mean(values) for values in found.values()]
+    return math.sqrt(_mean([(recall - _mean(recalls)) ** 2 for recall in recalls])) if recalls else 0.0
