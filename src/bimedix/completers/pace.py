@@ -4,9 +4,10 @@ Starts at 16 calls a second and doubles every half second until the first refusa
 call sent after the last cut sets the pace to 0.9 x the calls admitted in the last second, counted by send
 time; then it grows by 2 % a second. Source: data.md, section 1.4 (prototype: 99 % of a cap, 0.5 % 429s).
 
-Some endpoints refuse a share of calls whatever the pace. Three cuts in a row without twenty quiet calls
-between them are taken as that: the share is learnt, the cuts are undone, and from then on only refusals
-clearly above that share slow us down.
+Some endpoints refuse a share of calls whatever the pace. Under a true cap the cuts come at about the same
+pace; where each of several cuts comes at a clearly lower pace than the one before, the refusals do not
+follow the pace: their share is learnt, the doubling starts again, and from then on only refusals clearly
+above that share slow us down.
 """
 
 import asyncio
@@ -23,6 +24,11 @@ TOP_PER_S = 20_000.0
 BURST_S = 0.02
 """So many seconds' worth of calls may go out at once; timers are no finer than that."""
 TRIAL_CALLS = 20
+"""Calls after a cut before the next one, unless half of them are refused."""
+STREAK = 4
+"""Cuts, at least a second apart and each at a lower pace, that show refusals that do not follow the pace."""
+MOST_BASELINE = 0.3
+"""A larger share of refusals is always put down to the pace."""
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Sent:
 class Pace:
     """The rate and what it was learnt from; takes the time as an argument, so it can be simulated."""
 
-    per_s: float = FIRST_PER_S
+    per_s: float = field(default_factory=lambda: FIRST_PER_S)
     doubling: bool = True
     baseline: float = 0.0
     """Share of calls that is refused whatever the pace."""
@@ -48,7 +54,8 @@ class Pace:
     _short: bool = False
     _cut_at: float = -1.0
     _streak: int = 0
-    _before_streak: float = 0.0
+    _counted_at: float = -1.0
+    _counted_per_s: float = 0.0
     _streak_calls: int = 0
     _streak_refused: int = 0
     _second: deque[Sent] = field(default_factory=deque)
@@ -72,8 +79,9 @@ class Pace:
         self._since_cut_total += 1
         if len(self._since_cut) > 200:
             self._since_cut.popleft()
-        if self._since_cut_total == 50 and not any(sent.refused for sent in self._since_cut):
-            self.baseline = 0.0
+        if self.baseline and self._since_cut_total % 200 == 0:
+            share = sum(sent.refused for sent in self._since_cut) / 200
+            self.baseline = min(self.baseline, 2 * share)
         return call
 
     def refuse(self, call: Sent, now: float) -> None:
@@ -85,40 +93,30 @@ class Pace:
         refused = sum(sent.refused for sent in self._since_cut)
         if self._cut_at >= 0 and calls < TRIAL_CALLS and refused < calls / 2:
             return
-        noise = 3 * math.sqrt(self.baseline * (1 - self.baseline) * calls)
+        noise = 4 * math.sqrt(self.baseline * (1 - self.baseline) * calls)
         if self.baseline and refused <= self.baseline * calls + noise:
             return
         self._cut(calls, refused, now)
 
     def _cut(self, calls: int, refused: int, now: float) -> None:
-        quiet = self._quiet_calls() >= TRIAL_CALLS
-        if self._streak == 0 or quiet:
-            self._streak, self._before_streak = 0, self.per_s
-            self._streak_calls = self._streak_refused = 0
-        else:
-            self._streak_calls += calls
-            self._streak_refused += refused
-        self._streak += 1
-        if self._streak > 3 and self._streak_refused < self._streak_calls / 2:
+        if now - self._counted_at >= 1:
+            falling = self._counted_per_s > 0 and self.per_s < 0.95 * self._counted_per_s
+            self._streak = self._streak + 1 if falling else 0
+            self._streak_calls = self._streak_calls + calls if falling else 0
+            self._streak_refused = self._streak_refused + refused if falling else 0
+            self._counted_at, self._counted_per_s = now, self.per_s
+        if self._streak >= STREAK and self._streak_refused <= MOST_BASELINE * self._streak_calls:
             self.baseline = self._streak_refused / self._streak_calls
-            self.per_s, self.doubling, self._streak = self._before_streak, True, 0
+            self.doubling, self._streak, self._counted_per_s = True, 0, 0.0
         else:
             span_s = min(1.0, max(0.25, now - self._started))
             admitted = sum(not sent.refused for sent in self._second if sent.at > now - 1)
             least = self.per_s / 2 if len(self._second) < TRIAL_CALLS else 0.0
-            self.per_s, self.doubling = (
-                max(SLOWEST_PER_S, least, min(self.per_s, 0.9 * admitted / span_s)),
-                False,
-            )
+            self.per_s = max(SLOWEST_PER_S, least, min(self.per_s, 0.9 * admitted / span_s))
+            self.doubling = False
         self._cut_at, self._tokens = now, min(self._tokens, 0.0)
         self._since_cut.clear()
         self._since_cut_total = 0
-
-    def _quiet_calls(self) -> int:
-        """Calls since the last cut before the first refusal."""
-        if self._since_cut_total > len(self._since_cut):
-            return self._since_cut_total
-        return next((n for n, sent in enumerate(self._since_cut) if sent.refused), len(self._since_cut))
 
     def _advance(self, now: float) -> None:
         if self._started < 0:
