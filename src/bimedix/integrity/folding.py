@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _ARABIC = dict(zip("آأإٱىةئیکھہۀ", "اااايهئيكههه", strict=True))
 _HYPHENS = dict.fromkeys("‐‑‒–—−﹣－", "-")
-_QUOTES = dict.fromkeys("’‘ʼ´`", "'") | dict.fromkeys("“”„«»", '"')
+_QUOTES = dict.fromkeys("’‘ʼ´", "'") | dict.fromkeys("“”„«»", '"')
 _SPACES = dict.fromkeys("\u202f\u2009\u2007", "\u00a0")
 _OTHER = {
     "µ": "μ",
@@ -21,7 +21,6 @@ _OTHER = {
     "؛": ";",
     "⁄": "/",
     "∶": ":",
-    "。": ".",
     "º": "°",
     "˚": "°",
 }

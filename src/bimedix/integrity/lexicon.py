@@ -56,7 +56,29 @@ _AFFIXES = {
             ).split()
         ),
         frozenset(("و", "ف")),
-        frozenset(["ه", "ها", "ات", "ين", "ان", "ون", "ا", "ي", "يه", "هم", "تين", "تان", "اته"]),
+        frozenset(
+            [
+                "ه",
+                "ها",
+                "ات",
+                "ين",
+                "ان",
+                "ون",
+                "ا",
+                "ي",
+                "يه",
+                "هم",
+                "تين",
+                "تان",
+                "اته",
+                "ك",
+                "كم",
+                "نا",
+                "هما",
+                "تها",
+                "ته",
+            ]
+        ),
     )
 }
 
@@ -79,8 +101,9 @@ _NO_CUES = {
 
 @cache
 def table(code: str) -> dict[str, Any]:
-    """Return the table of a language as its file has it; empty when the language has none."""
-    file = files("bimedix.integrity").joinpath("data", f"{language(code).code}.toml")
+    """Return the table of a language as its file has it, empty without one; `any` is what all share."""
+    name = code if code == "any" else language(code).code
+    file = files("bimedix.integrity").joinpath("data", f"{name}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
@@ -90,7 +113,7 @@ def plain_forms(code: str, section: str, name: str) -> tuple[str, ...]:
 
 
 def _forms(code: str) -> Iterator[Form]:
-    for section, names in table(code).items():
+    for section, names in (*table(code).items(), *table("any").items()):
         for name, entry in names.items():
             concept = f"{section}.{name}"
             groups = entry.items() if isinstance(entry, dict) else [("", entry)]

@@ -19,7 +19,7 @@ class Term:
     targets: tuple[str, ...]
     """Every accepted form in the other language, brands and synonyms included."""
     category: str = ""
-    """A term that became another one of its category is an error: `drug`, `anatomy`, ..."""
+    """`drug`, `disease`, `anatomy`, ...; only within one category can a term become another."""
 
 
 class Glossary:
@@ -42,9 +42,9 @@ class Glossary:
         mapping: Mapping[str, str | Sequence[str]],
         source_language: str = "en",
         target_language: str = "ar",
-        category: str = "",
+        category: str = "drug",
     ) -> "Glossary":
-        """Build a glossary from source form to target form or forms."""
+        """Build a glossary from source form to target form or forms, all of one category."""
         rows = (
             Term(source, (target,) if isinstance(target, str) else tuple(target), category)
             for source, target in mapping.items()
@@ -88,8 +88,15 @@ def _concepts(terms: Sequence[Term]) -> list[int]:
     return [root(index) for index in range(len(terms))]
 
 
+IDENTITIES = frozenset({"drug"})
+"""Categories whose names are said in one way, so that another name is another thing. Elsewhere a verb, a
+plural or a synonym stands for a term too often: 34 false errors in 936 right texts of our own."""
+
+
 def check_terms(pair: Pair) -> Findings:
-    """Yield terms that became another known term (error), or that were not found (hint)."""
+    """Yield drugs that became another known drug (error), other terms that may have (warning), and terms
+    of which no known form was found (hint).
+    """
     glossary = pair.glossary
     if glossary is None:
         return
@@ -113,7 +120,7 @@ def check_terms(pair: Pair) -> Findings:
         strangers.remove(other)
         yield pair.finding(
             "term",
-            "error",
+            "error" if term.category in IDENTITIES else "warning",
             f"'{term.source}' became '{glossary.terms[int(other.value)].source}'",
             [(cue.start, cue.end)],
             [(other.start, other.end)],
