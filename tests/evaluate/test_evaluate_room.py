@@ -10,7 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from bimedix.completers.base import Reply, Request  # noqa: E402
+from bimedix.completers.settings import CompleterSettings  # noqa: E402
 from bimedix.errors import MissingError, RecipeError, UsageError  # noqa: E402
+from bimedix.evaluate import room  # noqa: E402
 from bimedix.evaluate.cache import Cache  # noqa: E402
 from bimedix.evaluate.room import run  # noqa: E402
 from bimedix.evaluate.settings import Benchmark, Settings  # noqa: E402
@@ -237,12 +240,46 @@ def test_missing_things_are_named(place: Path, trained: Path) -> None:
         go(replace(SETTINGS, benchmarks=(Benchmark("a", "en.jsonl", language="fr"),)), place, trained)
 
 
+class Parrot:
+    """Answers with the second option's text, or not at all."""
+
+    name, parallel = "parrot", 4
+
+    async def complete(self, request: Request) -> Reply:
+        if request.record_id == "q:3":
+            return Reply("", finish="error", error="HTTP 400: too long")
+        line = next(
+            line for line in request.messages[-1].content.splitlines() if line.startswith(("B.", "ب."))
+        )
+        return Reply(f"I believe: {line[2:]}")
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_completer_is_asked_in_the_items_own_words(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies are read; a question without an answer is left out with the reason, and not counted."""
+    monkeypatch.setattr(room, "open_completer", lambda settings, base: Parrot())
+    settings = replace(
+        SETTINGS,
+        benchmarks=SETTINGS.benchmarks[:2],
+        protocols=("generation",),
+        completer=CompleterSettings("openai", model="parrot"),
+    )
+    summary, predictions = go(settings, place, place)
+
+    assert len(predictions) == 25
+    assert {p.chosen for p in predictions} == {(1,)}
+    assert summary.dropped == {"the endpoint gave no answer": 1}
+    assert {p.model for p in predictions} == {"parrot"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"protocols": ("leters",)}, "Did you mean 'letters'"),
         ({"protocols": ()}, "at least one"),
-        ({"endpoint": "http://x"}, "no log-probabilities"),
+        ({"completer": CompleterSettings("openai", model="m")}, "no log-probabilities"),
         ({"shots": 3}, "shots_path"),
         ({"orders": 4, "protocols": ("options",)}, "orders = 4"),
         ({"confidence": 1.0}, "between 0 and 1"),

@@ -1,20 +1,20 @@
 """The room `evaluate`: test sets and a model in, predictions and a table with intervals out.
 
 Files in `out`: `records.jsonl` (a `Prediction` per item, model and protocol), `dropped.jsonl` (items that
-were not asked, with the reason), `table.json`, `table.md`, `table.tex`, and `predictions.sqlite`, by which a run that was killed
-goes on.
+were not asked, with the reason), `table.json`, `table.md`, `table.tex`, and `predictions.sqlite`, by
+which a run that was killed goes on.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bimedix.completers.base import Completer
+from bimedix.completers.base import Reply, Talk
+from bimedix.completers.runner import run_talks
+from bimedix.completers.settings import CompleterSettings, open_completer
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
@@ -74,7 +74,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         ]
         work = _Run(settings, context, _once(read, stage), cache)
         predictions = []
-        rows = _from_endpoint(work, stage) if settings.endpoint else _from_models(work, inputs)
+        chosen = settings.completer
+        rows = _from_completer(work, chosen, stage) if chosen else _from_models(work, inputs)
         for prediction in rows:
             predictions.append(prediction)
             stage.write(prediction)
@@ -164,7 +165,7 @@ def _model_folders(
     if "train" not in inputs:
         raise MissingError(
             "[evaluate] has no model: the room `train` is not among the inputs.\n"
-            "  Set `model` to a folder or hub id, or `endpoint` to an address."
+            "  Set `model` to a folder or hub id, or give a `completer`."
         )
     adapter = inputs["train"] / "adapter"
     return inputs["train"] / "base", adapter if adapter.is_dir() else None
@@ -301,44 +302,31 @@ def _generated(work: _Run, subject: Subject) -> Iterator[Prediction]:
         yield from_reply(entry, text, model=subject.name)
 
 
-# --- endpoints
+# --- completers
 
 
-def make_completer(settings: Settings) -> Completer:
-    """Return the endpoint's completer; the key comes from the environment and goes nowhere else."""
-    completer: Completer = import_module("bimedix.completers.openai").OpenAiCompleter(
-        settings.endpoint,
-        settings.endpoint_model,
-        key=os.environ.get(settings.key_variable, ""),
-        parallel=settings.parallel,
-    )
-    return completer
-
-
-def _from_endpoint(work: _Run, stage: StageWriter) -> Iterator[Prediction]:
-    """Ask an endpoint; a question that it does not answer is left out and kept, not counted as wrong."""
-    settings = work.settings
-    asker = Asker(None, settings.template, 0, _shots(settings, work.context))
+def _from_completer(work: _Run, chosen: CompleterSettings, stage: StageWriter) -> Iterator[Prediction]:
+    """Ask a completer; a question that it does not answer is left out and kept, not counted as wrong."""
+    settings, context = work.settings, work.context
+    asker = Asker(None, settings.template, 0, _shots(settings, context))
     entries = {entry.key: entry for entry in work.asked}
-    talks = (
-        (
-            key,
-            answer_talk(
-                entry,
-                asker.messages(entry.item, with_rationale=settings.with_rationale),
-                settings.max_new_tokens,
-            ),
-        )
-        for key, entry in entries.items()
-    )
-    run_talks = import_module("bimedix.completers.runner").run_talks
     replies = run_talks(
-        talks, make_completer(settings), work.context.calls, progress=work.context.progress, name="evaluate",
-        budget_usd=settings.budget_usd or None, total=len(entries),
-    )  # fmt: skip
+        ((key, _talk(entry, asker, settings)) for key, entry in entries.items()),
+        open_completer(chosen, context.base),
+        context.calls,
+        progress=context.progress,
+        name=ROOM,
+        budget_usd=chosen.budget_usd,
+        total=len(entries),
+    )
     for key, reply in replies:
         entry = entries[key]
         if reply.finish == "error":
             stage.drop(entry.item, "the endpoint gave no answer", place=entry.benchmark, detail=reply.error)
         else:
-            yield from_reply(entry, reply.text, model=settings.endpoint_model)
+            yield from_reply(entry, reply.text, model=chosen.model or chosen.kind)
+
+
+def _talk(entry: Asked, asker: Asker, settings: Settings) -> Talk[Reply]:
+    messages = asker.messages(entry.item, with_rationale=settings.with_rationale)
+    return answer_talk(entry, messages, settings.max_new_tokens)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bimedix.completers.settings import CompleterSettings, files_of
 from bimedix.errors import RecipeError, did_you_mean
 from bimedix.languages import language
 
@@ -64,16 +65,8 @@ class Settings:
     """Adapter folder to put on `model`; empty: none."""
     compare_base: bool = True
     """Also score the base without its adapter, and compare item by item."""
-    endpoint: str = ""
-    """Base URL of an OpenAI-compatible endpoint; takes the place of a local model (`generation` only)."""
-    endpoint_model: str = ""
-    """Name of the model at the endpoint."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the endpoint's key."""
-    parallel: int = 16
-    """Calls to the endpoint at once."""
-    budget_usd: float = 0.0
-    """Most to spend at the endpoint, in US dollars; 0: no limit."""
+    completer: CompleterSettings | None = None
+    """Who answers in place of a local model (`generation` only): an endpoint, or a recording of one."""
     tokenizer: str = ""
     """Tokenizer folder, hub id or `mixtral`; empty: the model's own."""
     template: str = "mixtral"
@@ -113,27 +106,24 @@ class Settings:
                 )
         if not self.protocols or len(set(self.protocols)) != len(self.protocols):
             raise RecipeError("[evaluate] protocols: name at least one, and each once.")
-        if self.endpoint and set(self.protocols) != {GENERATION}:
+        if self.completer and set(self.protocols) != {GENERATION}:
             raise RecipeError(
-                "[evaluate] an endpoint gives replies, no log-probabilities of chosen words.\n"
+                "[evaluate] a completer gives replies, no log-probabilities of chosen words.\n"
                 f'  Set `protocols = ["{GENERATION}"]`, or score a local model.'
             )
-        if self.endpoint and not self.endpoint_model:
-            raise RecipeError("[evaluate] endpoint: give `endpoint_model`, the model's name there.")
         if self.orders < 1 or (self.orders > 1 and LETTERS not in self.protocols):
             raise RecipeError(f"[evaluate] orders = {self.orders}: 1 or more, and with protocol `{LETTERS}`.")
         if self.shots < 0 or (self.shots and not self.shots_path):
             raise RecipeError(f"[evaluate] shots = {self.shots}: 0 or more, drawn from `shots_path`.")
         if not 0 < self.confidence < 1:
             raise RecipeError(f"[evaluate] confidence = {self.confidence}; between 0 and 1.")
-        if min(self.batch_tokens, self.max_new_tokens, self.parallel, self.bootstrap_draws) < 1:
-            raise RecipeError(
-                "[evaluate] batch_tokens, max_new_tokens, parallel and bootstrap_draws are 1 or more."
-            )
+        if min(self.batch_tokens, self.max_new_tokens, self.bootstrap_draws) < 1:
+            raise RecipeError("[evaluate] batch_tokens, max_new_tokens and bootstrap_draws are 1 or more.")
 
 
 def input_files(settings: Settings, base: Path) -> Iterator[Path]:
     """Yield the files and folders that a run depends on, beside the outputs of other rooms."""
     yield from (base / benchmark.path for benchmark in settings.benchmarks if not benchmark.room)
-    named = (settings.model, settings.adapter, settings.tokenizer, settings.shots_path)
+    own = (settings.model, settings.adapter, settings.tokenizer, settings.shots_path)
+    named = (*own, *files_of(settings.completer))
     yield from (base / name for name in named if name and (base / name).exists())

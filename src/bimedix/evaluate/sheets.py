@@ -339,8 +339,9 @@ def _published_sheet(table: Table, quoted: Sequence[PublishedRow]) -> Sheet:
         ),
         tuple(rows),
         notes=(
-            "Single answers of published models are not known: `p if paired` spans all ways in which the same "
-            "items can pair up. Cells that are no count of their items are left out. Setting and protocol differ.",
+            "Single answers of published models are not known: `p if paired` spans all ways in which the "
+            "same items can pair up. Cells that are no count of their items are left out. Setting and "
+            "protocol differ.",
         )
         if rows
         else (),
