@@ -45,3 +45,21 @@ def piece_of(token: int) -> str:
     """Return the piece of a token id, with `▁` for the space before a word."""
     piece: str = _processor().id_to_piece(token)
     return piece
+
+
+def token_starts(text: str) -> list[int]:
+    """Return where each Mixtral token begins, in code points, ascending.
+
+    The pieces joined are the text with one space before it, a rare character being one piece per byte; all
+    bytes of a character begin where it begins.
+    """
+    starts: list[int] = []
+    at = -1
+    for piece in _processor().encode(text, out_type=str):
+        byte = int(piece[3:5], 16) if len(piece) == 6 and piece.startswith("<0x") else None
+        if byte is not None and 0x80 <= byte < 0xC0:
+            starts.append(at - 1)
+            continue
+        starts.append(max(at, 0))
+        at += 1 if byte is not None else len(piece)
+    return starts
