@@ -144,15 +144,15 @@ def test_the_frame_of_an_exam_is_no_overlap() -> None:
 def test_a_question_on_the_same_subject_with_other_options_is_kept() -> None:
     """Half of the words in common: a leak for a text, none for a question that has no option in common."""
     index = TestIndex([
-        OpenQuestion(
+        MultipleChoice(
             "t:1", "en", HERE,
             "Proton pump inhibitors given by mouth for four weeks or more are used to treat which ulcer?",
-            "peptic",
+            ("peptic", "venous"), (0,),
         )
     ])  # fmt: skip
     stem = "Proton pump inhibitors given by mouth for four weeks or more cause loss of which vitamin?"
 
-    assert index.find(OpenQuestion("x:1", "en", HERE, stem, "B12")) is None
+    assert index.find(MultipleChoice("x:1", "en", HERE, stem, ("B12", "C"), (0,))) is None
     assert rule(index.find(Passage("x:2", "en", HERE, stem))) == ("shared n-grams", "t:1")
 
 

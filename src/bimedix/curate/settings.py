@@ -85,3 +85,9 @@ def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
             yield "missing", f"keywords.{code}: {error}"
     if settings.ocr == "tesseract" and not shutil.which("tesseract"):
         yield "missing", 'the program tesseract is not installed; install it, or set ocr = "off"'
+
+
+def input_files(settings: Settings, base: Path) -> list[Path]:
+    """Return the files that the settings name: keyword lists and documents."""
+    documents = [path for entry in settings.documents for path in sorted(base.glob(entry.files))]
+    return [*(base / path for path in settings.keywords.values()), *documents]

@@ -118,7 +118,8 @@ class TestIndex:
 
     def __init__(self, items: Iterable[Textual] = ()) -> None:
         self.ids: list[str] = []
-        self._options: list[frozenset[str]] = []
+        self._choices: list[frozenset[str]] = []
+        """Options of multiple-choice items; nothing for others, because free answers cannot be compared."""
         self._roots: dict[str, int] = {}
         self._stems: dict[str, list[int]] = {}
         self._sets: dict[frozenset[str], Stems] = {}
@@ -140,7 +141,7 @@ class TestIndex:
         for root in roots_of(item):
             self._roots.setdefault(root, index)
         options = frozenset(filter(None, map(compared, options_of(item))))
-        self._options.append(options)
+        self._choices.append(_choices(item, options))
         if stem := compared(stem_of(item)):
             self._add_stem(index, stem, options, spaced)
         if text := _long_text(item, spaced):
@@ -164,9 +165,10 @@ class TestIndex:
         stem = compared(stem_of(record))
         options = frozenset(filter(None, map(compared, options_of(record))))
         spaced = is_spaced(record.language)
+        choices = _choices(record, options)
         if stem:
-            found = self._by_stem(stem, options, spaced) or self._by_options(stem, options)
-        found = found or self._by_grams(record, options, spaced)
+            found = self._by_stem(stem, choices, spaced) or self._by_options(stem, options)
+        found = found or self._by_grams(record, choices, spaced)
         return found or (self._by_short_stem(stem, options) if stem else None)
 
     def _by_lineage(self, record: Textual) -> Match | None:
@@ -175,12 +177,11 @@ class TestIndex:
                 return Match("lineage", self.ids[self._roots[root]], 1.0, root)
         return None
 
-    def _by_stem(self, stem: str, options: frozenset[str], spaced: bool) -> Match | None:
+    def _by_stem(self, stem: str, choices: frozenset[str], spaced: bool) -> Match | None:
         """A short stem ("Which is true?") is another question when both have options and share none."""
         short = len(tokens(stem, spaced)) < SHORT_STEM[spaced]
         for index in self._stems.get(stem, ()):
-            theirs = self._options[index]
-            if not (short and options and theirs and not options & theirs):
+            if not (short and _differ(choices, self._choices[index])):
                 return Match("same stem", self.ids[index], 1.0, stem[:200], (0, len(stem)))
         return None
 
@@ -213,20 +214,28 @@ class TestIndex:
         test_id = self.ids[stems[1][found[2]]]
         return Match(rule, test_id, round(found[1] / 100, 4), stem[:200], (0, len(stem)))
 
-    def _by_grams(self, record: Textual, options: frozenset[str], spaced: bool) -> Match | None:
+    def _by_grams(self, record: Textual, choices: frozenset[str], spaced: bool) -> Match | None:
         if self._grams is None:
             self._grams = _Grams([(text, spaced) for text, (_, spaced) in self._units.items()])
             self._owners = [index for index, _ in self._units.values()]
         text = normalise(text_of(record))
         for unit, share, span in self._grams.find(text, spaced):
             owner = self._owners[unit]
-            theirs = self._options[owner]
-            other = bool(options and theirs and not options & theirs)
+            other = _differ(choices, self._choices[owner])
             if share >= (LEAST_ALIGNMENT_OTHER_OPTIONS if other else LEAST_ALIGNMENT):
                 return Match(
                     "shared n-grams", self.ids[owner], round(share, 4), text[slice(*span)][:200], span
                 )
         return None
+
+
+def _choices(record: Textual, options: frozenset[str]) -> frozenset[str]:
+    return options if isinstance(record, MultipleChoice) else frozenset()
+
+
+def _differ(ours: frozenset[str], theirs: frozenset[str]) -> bool:
+    """Tell whether both have options to choose from, and none in common."""
+    return bool(ours and theirs and not ours & theirs)
 
 
 def _file(stems: Stems, stem: str, index: int) -> None:

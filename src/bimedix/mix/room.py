@@ -1,0 +1,350 @@
+"""The room `mix`: one shuffled, decontaminated training set in a declared ratio, with its statistics.
+
+Two passes over a spool: the first lays every admitted item out as chat messages and notes its size, language
+and draws in columns (about 60 bytes a record); the second reads the chosen ones back in their order. Files:
+`train.jsonl`, `validation.jsonl`, `records.jsonl` (both, in order), `passages.jsonl` (running text for
+continued pre-training, whole or cut), `dropped.jsonl`, `statistics.json`, `decontamination.json`.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from bimedix.errors import BimedixError, RecipeError
+from bimedix.files import RecordWriter, hash_file, write_json
+from bimedix.mix.figures import TOKENIZER, Words, aligned_fertility, fertility, ratios, tables, write_checked
+from bimedix.mix.inputs import (
+    ROOMS,
+    Mixed,
+    describe,
+    objection,
+    read_inputs,
+    test_files,
+    test_index,
+)
+from bimedix.mix.segments import segments_of
+from bimedix.mix.select import (
+    BY_RATIO,
+    KEPT,
+    PAIRED,
+    TRAIN,
+    VALIDATION,
+    Candidates,
+    Column,
+    chance,
+    choose,
+    draw,
+    pair_key,
+)
+from bimedix.mix.settings import Settings
+from bimedix.overlap.contamination import TestIndex, roots_of
+from bimedix.prompts.questions import to_messages
+from bimedix.records import (
+    Conversation,
+    Dialogue,
+    MultipleChoice,
+    OpenQuestion,
+    Passage,
+    content_hash,
+    encode,
+)
+from bimedix.stage import RECORDS, Context, StageWriter, Summary
+from bimedix.tokens import count_tokens
+
+TYPES = {MultipleChoice: "mcqa", OpenQuestion: "qa", Dialogue: "chat"}
+_WHY = {
+    BY_RATIO: "left out by the ratio",
+    PAIRED: "another language's version of the item is in the mix",
+}
+
+
+@dataclass
+class _Run:
+    """What the passes share."""
+
+    settings: Settings
+    context: Context
+    stage: StageWriter
+    spool: IO[bytes]
+    tests: TestIndex
+    read: int = 0
+    checked: int = 0
+    rows: Candidates = field(default_factory=Candidates)
+    passages: list[tuple[int, int, int]] = field(default_factory=list)
+    """Order, offset and length in the spool."""
+    seen: set[int] = field(default_factory=set)
+    rules: Counter[str] = field(default_factory=Counter)
+
+
+def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+    """Mix the records of `inputs` into `out`; see the module's text for the files."""
+    check(settings)
+    tests = test_index(inputs, settings, context.base)
+    with StageWriter(out, "mix") as stage, _spool(out) as spool:
+        work = _Run(settings, context, stage, spool, tests)
+        _admit_all(work, inputs)
+        _check_sides(work.rows, settings)
+        fate, ranked = choose(work.rows, settings, context.seed)
+        words, splits = _write_chosen(work, out, fate, ranked)
+        passages = _write_passages(work, out)
+        figures = _statistics(work, fate == KEPT, words, splits) | {"passages": passages}
+        write_json(out / "statistics.json", figures)
+        write_json(out / "decontamination.json", _decontamination(work, inputs))
+        _check_counts(work, passages["read"])
+        return stage.summary(work.read, **_headlines(figures))
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that contradict each other."""
+    ratio = settings.ratio
+    if len(ratio) != 2 or min(ratio, default=-1.0) < 0 or sum(ratio) <= 0:
+        raise RecipeError(
+            f"mix: ratio = {list(ratio)}; two numbers are needed, target : source, as in [1, 2].\n"
+            "  A 0 leaves that side out; both may not be 0."
+        )
+    for name in ("validation_share", "with_rationale"):
+        if not 0 <= getattr(settings, name) <= 1:
+            raise RecipeError(f"mix: {name} = {getattr(settings, name)}; a share lies between 0 and 1.")
+    if settings.source_language in settings.languages:
+        raise RecipeError(f"mix: '{settings.source_language}' is both the source and a target language.")
+    if not 0 <= settings.segment_overlap_tokens < settings.segment_tokens:
+        raise RecipeError(
+            f"mix: segment_overlap_tokens = {settings.segment_overlap_tokens}; it has to be below "
+            f"segment_tokens = {settings.segment_tokens}."
+        )
+
+
+@contextmanager
+def _spool(out: Path) -> Iterator[IO[bytes]]:
+    path = out / "spool.part"
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("w+b") as file:
+            yield file
+    finally:
+        path.unlink(missing_ok=True)
+
+
+# --- first pass -----------------------------------------------------------------------------------------
+
+
+def _admit_all(work: _Run, inputs: Mapping[str, Path]) -> None:
+    for given in work.context.progress.track(read_inputs(inputs, work.settings), "mix: read"):
+        work.read += 1
+        if given.item is None:
+            work.stage.drop(given.record, given.reason, id=given.id)
+        elif reason := objection(given.item, work.settings):
+            work.stage.drop(given.item, reason)
+        elif not _is_leak(work, given.item):
+            _admit(work, given.item)
+
+
+def _is_leak(work: _Run, item: Mixed) -> bool:
+    if not work.settings.decontaminate:
+        return False
+    work.checked += 1
+    match = work.tests.find(item)
+    if match is None:
+        return False
+    work.rules[match.rule] += 1
+    work.stage.drop(item, f"holds a test item: {match.rule}", place=match.test_id, detail=describe(match))
+    return True
+
+
+def _admit(work: _Run, item: Mixed) -> None:
+    """Lay an item out, put it on the spool, and note what choosing needs."""
+    key = draw(0, "id", item.id)
+    if key in work.seen:
+        work.stage.drop(item, "id occurs twice")
+        return
+    work.seen.add(key)
+    order = draw(work.context.seed, "order", content_hash(item))
+    if isinstance(item, Passage):
+        work.passages.append((order, *_spooled(work, encode(item))))
+        return
+    laid_out = lay_out(item, work.settings.with_rationale, work.context.seed)
+    offset, _ = _spooled(work, encode(laid_out))
+    _note(work.rows, laid_out, _split_of(item, work), order, offset)
+
+
+def lay_out(item: Mixed, with_rationale: float, seed: int) -> Conversation:
+    """Return an item as chat messages; a pair of translations is laid out alike.
+
+    Which multiple-choice items show their rationale is drawn from (seed, id without its language).
+    """
+    if isinstance(item, Conversation):
+        return item
+    if isinstance(item, Passage):
+        raise TypeError("passages are not laid out as chat")
+    shown = chance(seed, "rationale", pair_key(item.id)) < with_rationale
+    messages = to_messages(item, with_rationale=shown)
+    kind: Any = TYPES[type(item)]
+    return Conversation(item.id, item.language, item.origin, messages, kind, item.parents)
+
+
+def _split_of(item: Mixed, work: _Run) -> int:
+    """Return the split of the item's lineage: all that was made from one item stays on one side."""
+    root = min(roots_of(item))
+    share = work.settings.validation_share
+    return VALIDATION if chance(work.context.seed, "validation", root) < share else TRAIN
+
+
+def _spooled(work: _Run, line: bytes) -> tuple[int, int]:
+    offset = work.spool.tell()
+    work.spool.write(line + b"\n")
+    return offset, len(line)
+
+
+def _note(rows: Candidates, record: Conversation, split: int, order: int, offset: int) -> None:
+    rows.order.append(order)
+    rows.pair.append(draw(0, "pair", pair_key(record.id)))
+    rows.split.append(split)
+    rows.type.append(rows.number("type", record.type))
+    rows.language.append(rows.number("language", record.language))
+    rows.source.append(rows.number("source", record.origin.dataset))
+    rows.turns.append(sum(message.role == "assistant" for message in record.messages))
+    rows.tokens.append(sum(count_tokens(message.content) for message in record.messages))
+    rows.characters.append(sum(len(message.content) for message in record.messages))
+    rows.offset.append(offset)
+
+
+def _check_sides(rows: Candidates, settings: Settings) -> None:
+    """Refuse a ratio with a side that is empty: it would leave the whole mix empty."""
+    if not settings.languages or not len(rows) or min(settings.ratio) == 0:
+        return
+    targets = rows.of_languages(settings.languages)
+    if targets.all() or not targets.any():
+        empty = settings.source_language if targets.all() else ", ".join(settings.languages)
+        raise RecipeError(
+            f"mix: no record in '{empty}' was admitted, so a ratio of {settings.ratio[0]:g} : "
+            f"{settings.ratio[1]:g} keeps nothing.\n"
+            "  Look into dropped.jsonl for the reasons, or mix one side alone: `ratio = [1, 0]` keeps the "
+            "target languages, `ratio = [0, 1]` the source language."
+        )
+
+
+# --- second pass ----------------------------------------------------------------------------------------
+
+
+def _write_chosen(work: _Run, out: Path, fate: Column, ranked: Column) -> tuple[Words, dict[str, int]]:
+    """Write the kept records in order, drop the others, and count words."""
+    words = Words()
+    decode = msgspec.json.Decoder(Conversation).decode
+    work.spool.flush()
+    with ExitStack() as stack:
+        files = {
+            split: stack.enter_context(RecordWriter(out / f"{name}.jsonl"))
+            for split, name in ((TRAIN, "train"), (VALIDATION, "validation"))
+        }
+        rows = ranked.tolist()
+        for row in work.context.progress.track(rows, "mix: write", total=len(rows)):
+            work.spool.seek(work.rows.offset[row])
+            record = decode(work.spool.readline())
+            if fate[row] != KEPT:
+                work.stage.drop(record, _WHY[int(fate[row])])
+                continue
+            work.stage.write(record)
+            files[work.rows.split[row]].write(record)
+            for message in record.messages:
+                words.add(message.content, record.language)
+    return words, {"train": files[TRAIN].tally.written, "validation": files[VALIDATION].tally.written}
+
+
+def _write_passages(work: _Run, out: Path) -> dict[str, Any]:
+    """Write the passages, whole or cut, in the order of their draws."""
+    settings, counts = work.settings, Counter[str]()
+    decode = msgspec.json.Decoder(Passage).decode
+    with RecordWriter(out / "passages.jsonl") as file:
+        for _, offset, _ in sorted(work.passages):
+            work.spool.seek(offset)
+            passage = decode(work.spool.readline())
+            counts["read"] += 1
+            counts["characters"] += len(passage.text)
+            for piece, tokens in _pieces(passage, settings):
+                file.write(piece)
+                counts["written"] += 1
+                counts["tokens"] += tokens
+                counts["characters_written"] += len(piece.text)
+    whole, given = counts["characters_written"], counts["characters"]
+    multiplier = round(whole / given, 4) if given else None
+    names = ("read", "written", "tokens", "characters")
+    return {"segments": settings.segments, "text_multiplier": multiplier} | {n: counts[n] for n in names}
+
+
+def _pieces(passage: Passage, settings: Settings) -> Iterator[tuple[Passage, int]]:
+    if settings.segments == "off":
+        yield passage, count_tokens(passage.text)
+    else:
+        overlap = settings.segment_overlap_tokens
+        yield from segments_of(passage, settings.segment_tokens, mode=settings.segments, overlap=overlap)
+
+
+# --- reports --------------------------------------------------------------------------------------------
+
+
+def _statistics(work: _Run, kept: Column, words: Words, splits: dict[str, int]) -> dict[str, Any]:
+    settings = work.settings
+    found = tables(work.rows, kept)
+    write_checked(found, work.stage.written, _complain)
+    languages = [row["language"] for row in found["by_language"]]
+    return found | {
+        "tokenizer": TOKENIZER,
+        "seed": work.context.seed,
+        "splits": splits,
+        "ratio": {"asked": list(settings.ratio), "basis": settings.basis, "per_type": settings.per_type}
+        | ratios(work.rows, kept, settings.languages),
+        "fertility": fertility(found, words),
+        "fertility_of_pairs": aligned_fertility(work.rows, settings.source_language),
+        "frequent_words": {
+            code: words.most_frequent(code, settings.frequent_words) for code in sorted(set(languages))
+        },
+    }
+
+
+def _complain(what: str) -> None:
+    raise BimedixError(f"mix: {what}. Please report this; the mix is not complete.")
+
+
+def _decontamination(work: _Run, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what was held against which test items; the gate of training compares the hashes."""
+    files = test_files(work.settings, work.context.base)
+    base = work.context.base
+    return {
+        "on": work.settings.decontaminate,
+        "held_out": list(work.settings.held_out),
+        "test_items": len(work.tests),
+        "test_files": {os.path.relpath(path, base): hash_file(path) for path in files},
+        "inputs": {room: hash_file(inputs[room] / RECORDS) for room in ROOMS if room in inputs},
+        "checked": work.checked,
+        "dropped_by_rule": dict(sorted(work.rules.items())),
+    }
+
+
+def _check_counts(work: _Run, passages: int) -> None:
+    """Prove that no record got lost."""
+    gone = work.stage.dropped.total()
+    if work.read != work.stage.written + passages + gone:
+        _complain(
+            f"{work.read:,} records were read, {work.stage.written:,} written, {passages:,} are passages, "
+            f"{gone:,} dropped; the sum does not hold"
+        )
+
+
+def _headlines(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the few figures that the report shows; the rest is in statistics.json."""
+    return {
+        "total": figures["total"],
+        "by_type": figures["by_type"],
+        "by_language": figures["by_language"],
+        "splits": figures["splits"],
+        "ratio": figures["ratio"],
+        "fertility": figures["fertility"],
+        "fertility_of_pairs": figures["fertility_of_pairs"],
+        "passages": figures["passages"],
+    }

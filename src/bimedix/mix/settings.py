@@ -1,0 +1,53 @@
+"""Settings of the room `mix`: the recipe's table `[mix]`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Basis = Literal["samples", "tokens", "characters"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which records are trained on, in which proportion, and in which order."""
+
+    languages: tuple[str, ...] = ("ar",)
+    """ISO 639-1; the target languages. Empty: a mix of the source language alone."""
+    source_language: str = "en"
+    """ISO 639-1; the other side of the ratio."""
+    ratio: tuple[float, ...] = (1.0, 2.0)
+    """Target : source. 1 : 2 after BiMediX (arXiv 2402.13253, section 3.1.3); a 0 leaves that side out."""
+    basis: Basis = "samples"
+    """What the ratio counts. By samples BiMediX is 1 : 1.95, by tokens 1.2 : 1; all three are reported."""
+    per_type: bool = False
+    """Hold the ratio within each type (qa, mcqa, chat) instead of over all."""
+    pairs: Literal["together", "apart"] = "together"
+    """Whether an item and its translation may both be in the mix; BiMediX does not say. Ours."""
+    validation_share: float = 0.01
+    """Share of lineages (an item with all that was made from it) set aside for validation, 0 to 1. Ours."""
+    with_rationale: float = 1.0
+    """Share of multiple-choice items that are laid out with their rationale, where they have one, 0 to 1.
+    MMedBench trains on both forms, half and half."""
+    decontaminate: bool = True
+    """Drop what holds a test item; see `bimedix.overlap.contamination`."""
+    held_out: tuple[str, ...] = ("test", "medmcqa/validation")
+    """Splits that never enter, as `split` or `dataset/split`. MedMCQA is tested on its validation split,
+    because the keys of its test split are private."""
+    tests: tuple[str, ...] = ()
+    """Patterns of further test sets below the recipe's data folder: records.jsonl files of any split."""
+    translations: tuple[Literal["accepted", "audit", "review"], ...] = ("accepted", "audit")
+    """Routes whose translations are used when there is no review: accepted by score, and the audited
+    sample of those. What waits for review stays out."""
+    segments: Literal["off", "corrected", "as_released"] = "off"
+    """How passages are cut for continued pre-training; as_released repeats MMedLM's windows."""
+    segment_tokens: int = 2048
+    """Mixtral tokens per segment (MMedLM: 2048 of its own tokenizer)."""
+    segment_overlap_tokens: int = 0
+    """Tokens that two neighbouring segments share; corrected mode only (as released: 512)."""
+    frequent_words: int = 50
+    """How many words per language the statistics list."""
+
+
+def input_files(settings: Settings, base: Path) -> list[Path]:
+    """Return the files that the settings name: further test sets."""
+    return [path for pattern in settings.tests for path in sorted(base.glob(pattern))]
