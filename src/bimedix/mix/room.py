@@ -84,7 +84,6 @@ class _Run:
 
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Mix the records of `inputs` into `out`; see the module's text for the files."""
-    check(settings)
     tests = test_index(inputs, settings, context.base)
     with StageWriter(out, "mix") as stage, _spool(out) as spool:
         work = _Run(settings, context, stage, spool, tests)
@@ -98,26 +97,6 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         write_json(out / "decontamination.json", _decontamination(work, inputs))
         _check_counts(work, passages["read"])
         return stage.summary(work.read, **_headlines(figures))
-
-
-def check(settings: Settings) -> None:
-    """Refuse settings that contradict each other."""
-    ratio = settings.ratio
-    if len(ratio) != 2 or min(ratio, default=-1.0) < 0 or sum(ratio) <= 0:
-        raise RecipeError(
-            f"mix: ratio = {list(ratio)}; two numbers are needed, target : source, as in [1, 2].\n"
-            "  A 0 leaves that side out; both may not be 0."
-        )
-    for name in ("validation_share", "with_rationale"):
-        if not 0 <= getattr(settings, name) <= 1:
-            raise RecipeError(f"mix: {name} = {getattr(settings, name)}; a share lies between 0 and 1.")
-    if settings.source_language in settings.languages:
-        raise RecipeError(f"mix: '{settings.source_language}' is both the source and a target language.")
-    if not 0 <= settings.segment_overlap_tokens < settings.segment_tokens:
-        raise RecipeError(
-            f"mix: segment_overlap_tokens = {settings.segment_overlap_tokens}; it has to be below "
-            f"segment_tokens = {settings.segment_tokens}."
-        )
 
 
 @contextmanager

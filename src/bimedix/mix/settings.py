@@ -1,8 +1,11 @@
 """Settings of the room `mix`: the recipe's table `[mix]`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from bimedix.errors import UsageError
 
 Basis = Literal["samples", "tokens", "characters"]
 
@@ -46,6 +49,35 @@ class Settings:
     """Tokens that two neighbouring segments share; corrected mode only (as released: 512)."""
     frequent_words: int = 50
     """How many words per language the statistics list."""
+
+    def __post_init__(self) -> None:
+        if len(self.ratio) != 2 or min(self.ratio) < 0 or sum(self.ratio) <= 0:
+            raise UsageError(
+                f"ratio = {list(self.ratio)}; two numbers are needed, target : source, as in [1, 2].\n"
+                "  A 0 leaves that side out; both may not be 0."
+            )
+        for name in ("validation_share", "with_rationale"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} = {getattr(self, name):g}; a share lies between 0 and 1.")
+        if self.source_language in self.languages:
+            raise UsageError(f"'{self.source_language}' is both the source and a target language.")
+        if not 0 <= self.segment_overlap_tokens < self.segment_tokens:
+            raise UsageError(
+                f"segment_overlap_tokens = {self.segment_overlap_tokens}; it has to be below "
+                f"segment_tokens = {self.segment_tokens}."
+            )
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell which registered test sets are there."""
+    for pattern in settings.tests:
+        found = sum(path.is_file() for path in base.glob(pattern))
+        where = base / pattern
+        yield (
+            ("ok", f"tests: {found:,} files match {pattern}")
+            if found
+            else ("missing", f"{where}: no test set")
+        )
 
 
 def input_files(settings: Settings, base: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bimedix.errors import MissingError, RecipeError
+from bimedix.errors import MissingError, RecipeError, UsageError
 from bimedix.files import read_records, write_records
 from bimedix.mix.room import run
 from bimedix.mix.settings import Settings
@@ -173,10 +173,10 @@ def test_one_language_alone_needs_no_ratio(tmp_path: Path) -> None:
         ({"segment_overlap_tokens": 2048}, "has to be below"),
     ],
 )
-def test_contradictory_settings_are_refused(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
-    """With what is wrong, before anything is read."""
-    with pytest.raises(RecipeError, match=words):
-        mix(tmp_path, ENGLISH, ARABIC, **settings)
+def test_contradictory_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    """Where they are made, so that a recipe names the line."""
+    with pytest.raises(UsageError, match=words):
+        Settings(**settings)
 
 
 # --- order, splits, pairs -------------------------------------------------------------------------------
