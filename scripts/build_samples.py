@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from bimedix.prompts.synthesis import gold_ids
 from bimedix.records import Dialogue, Item, MultipleChoice, OpenQuestion, Origin, Turn, encode, item_fields
 from bimedix.text import digits_to_ascii
 
@@ -24,13 +25,18 @@ MISSING_EVERY = 11
 LICENCE = "Apache-2.0"
 
 
+def dataset_of(row: dict[str, Any]) -> str:
+    """Return the data set of a row: items that have a recorded dialogue are a set of their own."""
+    return "tiny-vignettes" if row["id"].startswith("tiny-mcq-1") else "tiny"
+
+
 def to_item(row: dict[str, Any], code: str) -> Item:
     """Return one side of a bilingual row as a record."""
     side = row[code]
     shared: dict[str, Any] = {
         "id": row["id"],
         "language": code,
-        "origin": Origin("tiny", row["id"], licence=LICENCE, split=row.get("split", "train")),
+        "origin": Origin(dataset_of(row), row["id"], licence=LICENCE, split=row.get("split", "train")),
         "subject": row["subject"],
     }
     if row["kind"] == "multiple_choice":
@@ -104,19 +110,20 @@ def tmx(segments: list[tuple[str, str, str]]) -> str:
 
 
 def recordings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the recorded answers of the offline demo: one dialogue and one answer check per chat."""
+    """Return the recorded answers of the offline demo: each dialogue, and what its readers concluded."""
     items = {row["id"]: row for row in rows}
     recorded = []
     for row in rows:
         if row["kind"] == "dialogue":
-            item = items[row["item"]]
-            gold = [item["en"]["options"][answer] for answer in item["answers"]]
-            for purpose, reply in (
-                ("dialogue", {"turns": row["en"]["turns"]}),
-                ("answer-check", {"answer": gold}),
-            ):
+            roles = {"user": "patient", "assistant": "doctor"}
+            turns = [{"role": roles[t["role"]], "text": t["text"]} for t in row["en"]["turns"]]
+            item = to_item(items[row["item"]], "en")
+            assert isinstance(item, MultipleChoice)
+            answers = {"answers": sorted(gold_ids(item))}
+            replies = {"dialogue": {"turns": turns}, "answer-check": answers, "conclusion-check": answers}
+            for purpose, reply in replies.items():
                 text = json.dumps(reply, ensure_ascii=False)
-                recorded.append({"purpose": purpose, "record_id": row["item"], "sample": 0, "reply": text})
+                recorded.append({"purpose": purpose, "record_id": item.id, "sample": 0, "reply": text})
     return recorded
 
 

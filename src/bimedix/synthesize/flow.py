@@ -184,4 +184,6 @@ def usable(item: object, settings: Settings) -> str:
         return f"split '{item.origin.split}'"
     if settings.languages and item.language not in settings.languages:
         return f"language '{language(item.language).code}'"
+    if settings.datasets and item.origin.dataset not in settings.datasets:
+        return f"data set '{item.origin.dataset}'"
     return "" if item.answers else "no answer key"

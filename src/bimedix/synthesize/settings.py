@@ -23,6 +23,8 @@ class Settings:
     """Splits of the source that may be used; "" for records whose source names none."""
     languages: tuple[str, ...] = ()
     """ISO 639-1 of the items that may be used; empty: all."""
+    datasets: tuple[str, ...] = ()
+    """Data sets whose items may be used, such as pubmedqa, medqa, medmcqa (BiMediX); empty: all."""
     tries: int = 4
     """Dialogues made at most per item until one is accepted. Source: data.md, section 3 (8 in
     FullyOpenMeditron)."""
