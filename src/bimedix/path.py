@@ -41,7 +41,7 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "review": (("translate",),),
     "mix": (("curate", "sources"), ("synthesize",), ("review", "translate")),
     "train": (("mix",),),
-    "evaluate": (("train",), ("curate", "sources"), ("review", "translate")),
+    "evaluate": (("train",), ("mix",), ("curate", "sources"), ("review", "translate")),
 }
 """Which stages each one reads: of every group the first that the recipe has. Serving is no stage."""
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bimedix.errors import DataError, MissingError, did_you_mean
 from bimedix.files import read_any_records
-from bimedix.records import Conversation, Dropped, Item, Translation, encode, item_fields
+from bimedix.records import Conversation, Dropped, Item, Record, Translation, encode, item_fields
 from bimedix.stage import DROPPED, RECORDS
 from bimedix.text import isolate
 
@@ -87,12 +87,8 @@ def _rows(record: Struct) -> list[tuple[str, str]]:
         case Translation():
             return _translation_rows(record)
         case Dropped():
-            return [
-                ("reason", record.reason),
-                ("place", record.place),
-                ("detail", record.detail),
-                ("record", record.record),
-            ]
+            told = [("reason", record.reason), ("place", record.place), ("detail", record.detail)]
+            return [row for row in told if row[1]] + _dropped_rows(record.record)
         case Conversation():
             return [(message.role, message.content) for message in record.messages]
     if isinstance(record, Item):
@@ -100,6 +96,13 @@ def _rows(record: Struct) -> list[tuple[str, str]]:
         answers = getattr(record, "answers", None)
         return [*rows, ("answers", ", ".join(map(str, answers)))] if answers is not None else rows
     return [(name, str(value)) for name, value in msgspec.to_builtins(record).items()]
+
+
+def _dropped_rows(text: str) -> list[tuple[str, str]]:
+    try:
+        return _rows(msgspec.json.decode(text, type=Record)) if text else []
+    except msgspec.DecodeError:  # a raw row that never became a record
+        return [("record", text)]
 
 
 def _translation_rows(record: Translation) -> list[tuple[str, str]]:

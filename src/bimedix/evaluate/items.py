@@ -34,17 +34,33 @@ def find_file(benchmark: Benchmark, inputs: Mapping[str, Path], base: Path) -> P
     """
     if not benchmark.room:
         return base / benchmark.path
-    for name, folder in inputs.items():
-        if benchmark.room == name or folder.name.endswith(f"_{benchmark.room}"):
-            return folder / benchmark.path
-    raise UsageError(
-        f"[evaluate] benchmark '{benchmark.name}': room '{benchmark.room}' is not among the inputs."
-        f"{did_you_mean(benchmark.room, inputs)}\n  At hand: {', '.join(sorted(inputs)) or 'none'}."
-    )
+    folder = _room_folder(benchmark.room, inputs)
+    if folder is None:
+        raise UsageError(
+            f"[evaluate] benchmark '{benchmark.name}': room '{benchmark.room}' is not among the inputs."
+            f"{did_you_mean(benchmark.room, inputs)}\n  At hand: {', '.join(sorted(inputs)) or 'none'}."
+        )
+    return folder / benchmark.path
 
 
-def read_items(benchmark: Benchmark, path: Path, drop: Callable[[Dropped], None]) -> list[Asked]:
-    """Return the items of a test set in the file's order.
+def _room_folder(room: str, inputs: Mapping[str, Path]) -> Path | None:
+    return next((f for name, f in inputs.items() if room == name or f.name.endswith(f"_{room}")), None)
+
+
+def ids_in(benchmark: Benchmark, inputs: Mapping[str, Path], base: Path) -> frozenset[str] | None:
+    """Return the ids that limit a test set (`only_in`), or None when nothing does."""
+    if not benchmark.only_in:
+        return None
+    room, _, file = benchmark.only_in.partition("/")
+    folder = _room_folder(room, inputs)
+    path = folder / file if folder and file else base / benchmark.only_in
+    return frozenset(record.id for record in read_any_records(path))
+
+
+def read_items(
+    benchmark: Benchmark, path: Path, drop: Callable[[Dropped], None], only: frozenset[str] | None = None
+) -> list[Asked]:
+    """Return the items of a test set in the file's order; only those with these ids, where ids are given.
 
     Raises:
         MissingError: no item is left, so there is nothing to score.
@@ -53,7 +69,9 @@ def read_items(benchmark: Benchmark, path: Path, drop: Callable[[Dropped], None]
     kept: list[MultipleChoice] = []
     for record in read_any_records(path):
         item = record.target if isinstance(record, Translation) else record
-        reason = _why_not(item, benchmark, seen)
+        reason = _why_not(item, benchmark, seen) or (
+            "not in only_in" if only and record.id not in only else ""
+        )
         if reason:
             drop(Dropped(record.id, ROOM, reason, str(path.name), benchmark.name, encode(record).decode()))
         elif isinstance(item, MultipleChoice):

@@ -18,7 +18,7 @@ from bimedix.completers.settings import CompleterSettings, open_completer
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
-from bimedix.evaluate.items import ROOM, Asked, find_file, read_items
+from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
 from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
 from bimedix.evaluate.table import Table, make_table
@@ -70,7 +70,12 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         read = [
             entry
             for benchmark in settings.benchmarks
-            for entry in read_items(benchmark, find_file(benchmark, inputs, context.base), stage.put)
+            for entry in read_items(
+                benchmark,
+                find_file(benchmark, inputs, context.base),
+                stage.put,
+                ids_in(benchmark, inputs, context.base),
+            )
         ]
         work = _Run(settings, context, _once(read, stage), cache)
         predictions = []

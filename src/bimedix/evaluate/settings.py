@@ -37,6 +37,9 @@ class Benchmark:
     """Take items of this split only (train, validation, test); empty: all."""
     dataset: str = ""
     """Take items of this data set only, by its name in the records; empty: all."""
+    only_in: str = ""
+    """Take items only whose id stands in this records file, such as `mix/train.jsonl`: what was taught.
+    `room/file`, or a path from the recipe's folder."""
     limit: int = 0
     """Most items per language, the first ones by hash of the id; 0: all."""
 
