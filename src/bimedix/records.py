@@ -212,6 +212,8 @@ class Verdict(Struct, frozen=True, tag_field="kind", tag="verdict"):
     """The corrected item when the decision is `fix`."""
     reason: str = ""
     seconds: float | None = None
+    severity: Literal["", "minor", "major", "critical"] = ""
+    """The gravest error found, as MQM grades it; empty with `fix` or `reject` counts as major."""
 
 
 class Prediction(Struct, frozen=True, tag_field="kind", tag="prediction"):
