@@ -1,0 +1,53 @@
+"""Settings of the room `review`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bimedix.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One table `[review]` of a recipe."""
+
+    verdicts: tuple[str, ...] = ()
+    """Filled sheets (.csv), files of verdicts (.jsonl), or folders that hold them; later ones go before
+    earlier ones of the same reviewer."""
+    waiting: Literal["drop", "keep"] = "drop"
+    """What becomes of translations that nobody has read yet, though somebody has to: `drop` leaves them out
+    (they are kept beside), `keep` lets them through and says so in the figures."""
+    reviews: int = 1
+    """Independent reviews that an item needs; 2 for benchmarks. Source: data.md, section 4.1."""
+    adjudicators: tuple[str, ...] = ()
+    """Reviewers who decide where others disagree."""
+    sheet_items: int = 100
+    """Records per sheet."""
+    sheets: int = 20
+    """Sheets written at most; what is left waits for the next run."""
+    goal: float = 0.02
+    """Share of errors among accepted translations that the audit is to certify. Source: data.md, 4.3."""
+    alpha: float = 0.05
+    """Probability that a certificate is wrong, however often one looks."""
+    precision: float = 0.95
+    """Share of good translations that a proposed threshold has to guarantee."""
+    history: str = ""
+    """File of the append-only chain of verdicts; empty: `history.jsonl` in the room's own folder."""
+
+    def __post_init__(self) -> None:
+        _require(self.reviews >= 1, f"reviews = {self.reviews}; at least 1.")
+        _require(self.sheet_items >= 2, f"sheet_items = {self.sheet_items}; at least 2.")
+        _require(self.waiting in ("drop", "keep"), f"waiting = '{self.waiting}'; known: drop, keep.")
+        for name in ("goal", "alpha", "precision"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"{name} = {value}; between 0 and 1.")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise RecipeError(f"[review] {message}")
+
+
+def input_files(settings: Settings, base: Path) -> list[Path]:
+    """Return the files that these settings name."""
+    return [base / name for name in settings.verdicts]
