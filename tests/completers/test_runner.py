@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ from stub import read_ledger, running_stub
 from talks import ask, ask_all, quick_completer, run
 
 from bimedix.completers import Reply, Request, Talk, pace
+from bimedix.completers import ledger as ledger_module
 from bimedix.completers.endpoint import AccessError, BudgetError, EndpointError, RawAnswer
-from bimedix.completers.ledger import Ledger, Totals
+from bimedix.completers.ledger import Ledger, read_totals
 from bimedix.completers.lock import Holder, LedgerBusyError
 from bimedix.completers.runner import run_talks
 from bimedix.errors import DataError, UsageError
@@ -34,13 +36,6 @@ def _quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     return tmp_path / "calls.sqlite"
-
-
-def totals(path: Path) -> Totals:
-    book = Ledger(path, stage="demo")
-    found = book.totals()
-    book.close()
-    return found
 
 
 def test_results_come_in_the_order_of_the_input(endpoint: str, ledger: Path) -> None:
@@ -88,7 +83,7 @@ def test_equal_calls_are_made_once(endpoint: str, ledger: Path) -> None:
 
     assert read_ledger(endpoint)["attempts"] - before == 100
     assert sum(not reply.cached for reply in replies) == 100
-    assert sum(reply.cost_usd or 0 for reply in replies) == pytest.approx(totals(ledger).cost_usd)
+    assert sum(reply.cost_usd or 0 for reply in replies) == pytest.approx(read_totals(ledger).cost_usd)
 
 
 def test_a_change_of_the_input_calls_only_the_delta(endpoint: str, ledger: Path) -> None:
@@ -132,7 +127,7 @@ def test_the_ledger_agrees_with_the_endpoints_bill(ledger: Path) -> None:
     with running_stub() as address:
         run(texts[:60], address, ledger)
         run(texts, address, ledger)
-        bill, book = read_ledger(address), totals(ledger)
+        bill, book = read_ledger(address), read_totals(ledger)
 
     assert book.attempts == bill["attempts"]
     assert [book.tokens_in, book.tokens_out] == bill["tokens"]
@@ -143,7 +138,7 @@ def test_unbelievable_usage_is_counted_here(endpoint: str, ledger: Path, fault: 
     [reply] = run([f"usage of some words [[{fault}]]"], endpoint, ledger)
 
     assert 5 < reply.tokens_in < 50
-    assert totals(ledger).estimated == 1
+    assert read_totals(ledger).estimated == 1
 
 
 @pytest.mark.parametrize("status", ["401", "403", "404", "402"])
@@ -173,12 +168,14 @@ def test_a_budget_stops_the_run_and_a_higher_one_goes_on(endpoint: str, ledger: 
     texts = [f"budget {number} {'word ' * 20}" for number in range(40)]
     with pytest.raises(BudgetError, match="budget_usd"):
         run(texts, endpoint, ledger, budget_usd=0.002)
-    spent = totals(ledger).cost_usd
+    spent = read_totals(ledger).cost_usd
 
     assert 0.001 < spent <= 0.002
     replies = run(texts, endpoint, ledger, budget_usd=1.0)
     assert sum(reply.cached for reply in replies) > 5
-    assert totals(ledger).cost_usd == pytest.approx(spent + sum(reply.cost_usd or 0 for reply in replies))
+    assert read_totals(ledger).cost_usd == pytest.approx(
+        spent + sum(reply.cost_usd or 0 for reply in replies)
+    )
 
 
 def test_a_budget_needs_a_price(endpoint: str, ledger: Path) -> None:
@@ -190,7 +187,7 @@ def test_without_a_price_the_totals_say_so(endpoint: str, ledger: Path) -> None:
     [reply] = run(["unpriced"], endpoint, ledger, price=False)
 
     assert reply.cost_usd is None
-    assert totals(ledger).unpriced == 1
+    assert read_totals(ledger).unpriced == 1
 
 
 def test_a_dead_endpoint_stops_the_run(ledger: Path) -> None:
@@ -315,6 +312,39 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Ledger(tmp_path / "calls.sqlite", stage="x")
 
 
+def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(
+    endpoint: str, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names file and cause; with room again, only the rest is asked."""
+    connect = ledger_module._connect
+
+    def connect_to_small_disk(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA max_page_count = 40")
+        return connection
+
+    texts = [f"full {number} {'word ' * 100}" for number in range(300)]
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_module, "_connect", connect_to_small_disk)
+        with pytest.raises(DataError, match=r"calls\.sqlite: .*full"):
+            run(texts, endpoint, ledger)
+
+    assert sum(reply.cached for reply in run(texts, endpoint, ledger)) > 10
+
+
+def test_totals_can_be_read_while_a_run_writes(endpoint: str, ledger: Path) -> None:
+    results = run_talks(
+        ask_all(f"while {n}" for n in range(300)), quick_completer(endpoint), ledger,
+        progress=Progress(), name="demo", window=8,
+    )  # fmt: skip
+    for _ in range(200):
+        next(results)
+
+    assert read_totals(ledger, "demo").attempts > 50
+    assert read_totals(ledger, "other").attempts == 0
+    results.close()
+
+
 def test_an_answer_that_nobody_read_is_read_and_not_asked_again(endpoint: str, ledger: Path) -> None:
     """Killed between the commit of the raw answer and its reading."""
     [first] = run(["unread"], endpoint, ledger)
@@ -327,7 +357,7 @@ def test_an_answer_that_nobody_read_is_read_and_not_asked_again(endpoint: str, l
 
     assert (again.text, again.cached) == (first.text, True)
     assert read_ledger(endpoint)["attempts"] == before
-    assert totals(ledger).cost_usd == pytest.approx(first.cost_usd)
+    assert read_totals(ledger).cost_usd == pytest.approx(first.cost_usd)
 
 
 def test_an_intent_without_an_answer_is_listed_as_possibly_billed(ledger: Path) -> None:

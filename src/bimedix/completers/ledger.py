@@ -23,6 +23,7 @@ from bimedix.completers.base import Request
 from bimedix.completers.endpoint import RawAnswer, Reading
 from bimedix.completers.lock import LedgerLock
 from bimedix.errors import DataError
+from bimedix.files import require_file
 
 V = TypeVar("V")
 SCHEMA = 1
@@ -303,6 +304,20 @@ class Ledger:
             self._start_group()
         elif self._rows and self._timer is None and not self._broken:
             self._timer = asyncio.get_running_loop().call_later(GROUP_S, self._start_group)
+
+
+def read_totals(path: Path, stage: str | None = None) -> Totals:
+    """Return the sums of a ledger, of one stage or of all; also while a run writes to it.
+
+    Raises:
+        MissingError: there is no such ledger.
+    """
+    require_file(path)
+    connection = _guarded(path, lambda: _connect(path))
+    try:
+        return Totals(*connection.execute(_TOTALS, (stage,)).fetchone())
+    finally:
+        connection.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -3,12 +3,15 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from bimedix.completers.base import Completer
 from bimedix.completers.prices import Price, find_price
 from bimedix.errors import MissingError, RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    from bimedix.completers.local import LayOut
 
 Kind = Literal["memory", "openai", "anthropic", "local", "recording"]
 ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
@@ -54,14 +57,20 @@ class CompleterSettings:
     """Glossaries of kind `memory`: .csv with the columns en,ar,category, or TICO-19's."""
     fuzzy_threshold: float = 70.0
     """Least similarity, 0 to 100, of a segment that is taken for a near match."""
+    seed: int = 17
+    """Fixes the draws of kind `local`; each call draws from (seed, call key)."""
+    device: str = "cpu"
+    """Where kind `local` runs: cpu, cuda, cuda:1, mps."""
     recording: str = ""
     """The file that kind `recording` answers from."""
     record_to: str = ""
     """A file that every answer is written to, for kind `recording` to answer from later."""
 
 
-def open_completer(settings: CompleterSettings, base: Path) -> Completer:
+def open_completer(settings: CompleterSettings, base: Path, *, lay_out: "LayOut | None" = None) -> Completer:
     """Return the completer that the settings describe; relative paths start at `base`.
+
+    `lay_out` turns messages into a local model's prompt; without it, its own chat template does.
 
     Raises:
         RecipeError: a setting is missing or does not fit, or the price of the model is not known.
@@ -72,7 +81,7 @@ def open_completer(settings: CompleterSettings, base: Path) -> Completer:
         raise RecipeError("[completer] " + "\n[completer] ".join(wrong))
     if missing:
         raise MissingError("[completer] " + "\n[completer] ".join(missing))
-    completer = _open(settings, base)
+    completer = _open(settings, base, lay_out)
     if not settings.record_to:
         return completer
     from bimedix.completers.recording import Recorder
@@ -167,7 +176,7 @@ def _price(settings: CompleterSettings) -> Price | None:
     return find_price(_address(settings), settings.model)
 
 
-def _open(settings: CompleterSettings, base: Path) -> Completer:
+def _open(settings: CompleterSettings, base: Path, lay_out: "LayOut | None") -> Completer:
     match settings.kind:
         case "memory":
             from bimedix.completers.memory import MemoryCompleter
@@ -184,7 +193,9 @@ def _open(settings: CompleterSettings, base: Path) -> Completer:
         case "local":
             from bimedix.completers.local import LocalCompleter
 
-            return LocalCompleter(base / settings.model)
+            return LocalCompleter(
+                base / settings.model, lay_out=lay_out, seed=settings.seed, device=settings.device
+            )
         case _:
             return _open_endpoint(settings)
 

@@ -1,0 +1,208 @@
+"""Completers: durable calls a second against a stub endpoint, kills, caps, and the translation memory.
+
+Arms, each in a fresh process, the stub in one of its own on the same machine:
+
+- ours: `run_talks` at 256 calls in flight: key, intent committed, sent, raw answer committed, read;
+- bare: aiohttp alone at 256 in flight, nothing kept: what the network and JSON cost at least;
+- resumed: the same run again, answered by the ledger;
+- kills: the run is killed (SIGKILL) several times and started again; calls billed twice, and those in flight;
+- cap: an endpoint that lets 50 calls a second through: share of the cap used, share of refusals;
+- memory: the offline translation memory, 10,000 segments loaded, then looked up, 70 % of them changed.
+
+Answers of `ours` and `bare` are compared before anything is reported. The pace starts at 16 calls a second
+and doubles every half second, so `ours_per_s` holds a ramp of about three seconds; `steady_per_s` is the
+second half of the run. A short run against a cap is mostly that ramp, too.
+
+Goals: 1,000 records a second, 0.6 CPU-ms a record, 150 MiB; no more repeats than calls in flight; 95 % of a
+cap with 2 % refusals; 10,000 segments in a second, 1,000 lookups a second.
+
+    python benchmarks/completers.py --quick --json
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from _common import arguments, finish, in_fresh_process, parser, peak_rss_mib
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "completers"))
+
+from stub import read_ledger, running_stub
+from talks import ask_all
+
+from bimedix.completers.ledger import Ledger
+from bimedix.completers.memory import MemoryCompleter
+from bimedix.completers.openai import OpenAiCompleter
+from bimedix.completers.prices import Price
+from bimedix.completers.runner import run_talks
+from bimedix.completers.tmx import write_tmx
+from bimedix.progress import Progress
+from bimedix.records import Origin, ParallelText
+
+IN_FLIGHT = 256
+WORDS = "patient takes warfarin 5 mg daily and reports bleeding from both gums since last week".split()  # noqa: SIM905
+
+
+def texts(count: int) -> list[str]:
+    """Return prompts of about 165 tokens, all different."""
+    return [f"{number}: " + " ".join(Random(number).choices(WORDS, k=130)) for number in range(count)]
+
+
+def run_ours(address: str, folder: str, count: int) -> dict[str, Any]:
+    completer = OpenAiCompleter(address, "m", parallel=IN_FLIGHT, price=Price(0.15, 0.6))
+    prompts = texts(count)
+    started, cpu = time.perf_counter(), time.process_time()
+    half, answers = 0.0, []
+    talks = run_talks(
+        ask_all(prompts), completer, Path(folder) / "calls.sqlite", progress=Progress(), name="bench"
+    )
+    for number, (_, reply) in enumerate(talks):
+        half = time.perf_counter() if number == count // 2 else half
+        answers.append(reply.text)
+    ended = time.perf_counter()
+    return {
+        "per_s": count / (ended - started),
+        "steady_per_s": (count - count // 2) / (ended - half),
+        "cpu_ms": (time.process_time() - cpu) / count * 1e3,
+        "peak_mib": peak_rss_mib(),
+        "hash": hash_of(answers),
+    }
+
+
+def run_bare(address: str, folder: str, count: int) -> dict[str, Any]:
+    import aiohttp
+
+    prompts = texts(count)
+
+    async def work() -> list[str]:
+        gate = asyncio.Semaphore(IN_FLIGHT)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def call(text: str) -> str:
+                messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": text}]
+                body = {"model": "m", "messages": messages, "max_tokens": 50, "temperature": 0.0}
+                async with gate, session.post(f"{address}/chat/completions", json=body) as answer:
+                    return str((await answer.json())["choices"][0]["message"]["content"])
+
+            return await asyncio.gather(*map(call, prompts))
+
+    started, cpu = time.perf_counter(), time.process_time()
+    answers = asyncio.run(work())
+    return {
+        "per_s": count / (time.perf_counter() - started),
+        "cpu_ms": (time.process_time() - cpu) / count * 1e3,
+        "hash": hash_of(answers),
+    }
+
+
+def hash_of(answers: list[str]) -> str:
+    import hashlib
+
+    return hashlib.blake2b("\n".join(answers).encode(), digest_size=8).hexdigest()
+
+
+def measure_kills(folder: Path, count: int, kills: int) -> dict[str, Any]:
+    """Kill a run at equal distances; return what was billed twice and what the ledger lists as lost."""
+    with running_stub("--latency-s", "0.1") as address:
+        words = [__file__, "ours", address, str(folder), str(count)]
+        for number in range(kills):
+            process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+            while read_ledger(address)["billed"] < count * (number + 1) // (kills + 1):
+                time.sleep(0.02)
+            process.kill()
+            process.wait()
+        in_fresh_process(*words)
+        bill = read_ledger(address)
+    book = Ledger(folder / "calls.sqlite", stage="bench")
+    lost = len(book.lost())
+    book.close()
+    return {
+        "kills": kills,
+        "kills_records": count,
+        "kills_billed_twice": bill["billed"] - bill["billed_calls"],
+        "kills_listed_as_possibly_billed": lost,
+        "kills_most_in_flight": bill["most_in_flight"],
+    }
+
+
+def measure_cap(folder: Path, count: int) -> dict[str, Any]:
+    with running_stub("--latency-s", "0.1", "--cap-per-s", "50") as address:
+        started = time.perf_counter()
+        run_ours(address, str(folder), count)
+        wall_s = time.perf_counter() - started
+        faults = read_ledger(address)["faults"]
+    refused = faults.get("429", 0)
+    return {
+        "cap_50_records": count,
+        "cap_50_share_used": count / (wall_s * 50),
+        "cap_50_share_refused": refused / (count + refused),
+    }
+
+
+def measure_memory(folder: Path) -> dict[str, Any]:
+    """Invented segments of 20 words; lookups have two letters changed in 70 % of cases."""
+    draw = Random(3)
+    stock = [
+        f"{a}{b}{c}{d}" for a in "bdgklmprst" for b in "aeiou" for c in "nrstvz" for d in ("", "a", "ing")
+    ]
+    segments = [" ".join(draw.choices(stock, k=20)) for _ in range(10_000)]
+    origin = Origin("bench")
+    rows = (ParallelText(f"b:{n}", "en", origin, text, text, "ar") for n, text in enumerate(segments))
+    write_tmx(folder / "m.tmx", rows)
+    started = time.process_time()
+    completer = MemoryCompleter((folder / "m.tmx",))
+    pair = completer.pair("en", "ar")
+    pair.render(segments[0].replace("a", "o", 1), False)
+    load_s = time.process_time() - started
+    asked = [text.replace("a", "o", 2) if draw.random() < 0.7 else text for text in segments[:2000]]
+    started = time.process_time()
+    found = sum(pair.render(text, False).score >= 70 for text in asked)
+    lookup_s = time.process_time() - started
+    return {
+        "memory_load_10000_cpu_s": load_s,
+        "memory_lookups_per_cpu_s": len(asked) / lookup_s,
+        "memory_found_share": found / len(asked),
+    }
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    count = 5_000 if quick else 20_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with running_stub("--latency-s", "0.1") as address:
+            ours = in_fresh_process(__file__, "ours", address, str(folder), str(count))
+            resumed = in_fresh_process(__file__, "ours", address, str(folder), str(count))
+            bare = in_fresh_process(__file__, "bare", address, str(folder), str(count))
+        if not ours["hash"] == bare["hash"] == resumed["hash"]:
+            raise SystemExit("ours, resumed and bare did not give the same answers")
+        size = sum(path.stat().st_size for path in folder.glob("calls.sqlite*"))
+        figures = {f"ours_{key}": value for key, value in ours.items() if key != "hash"}
+        figures |= {"resumed_per_s": resumed["per_s"], "ledger_bytes_per_record": size / count}
+        figures |= {"bare_aiohttp_per_s": bare["per_s"], "bare_aiohttp_cpu_ms": bare["cpu_ms"]}
+        for part in ("kills", "cap"):
+            (folder / part).mkdir()
+        figures |= measure_kills(folder / "kills", 1_000 if quick else 10_000, 2 if quick else 20)
+        figures |= measure_cap(folder / "cap", 600 if quick else 3_000)
+        figures |= measure_memory(folder)
+    return {"in_flight": IN_FLIGHT, "records": count, **figures}
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] in {"ours", "bare"}:
+        arm, address, folder, count = sys.argv[1:5]
+        arms = {"ours": run_ours, "bare": run_bare}
+        print(json.dumps(arms[arm](address, folder, int(count))))
+        return
+    options = arguments(options=parser(__doc__))
+    packages = ("aiohttp", "msgspec", "rapidfuzz")
+    finish(measure(options.quick), options.json, packages=packages)
+
+
+if __name__ == "__main__":
+    main()
