@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import attach, blocks, install, named_adapters
+from bimedix.model.adapters import attach, blocks, gradients_by_name, install, named_adapters
 from bimedix.model.moe import ExpertOptions, Factors, PlainWeights, run_experts
 from bimedix.model.settings import AdapterSettings
 
@@ -130,17 +130,6 @@ def test_every_gradient_equals_pefts_on_unquantised_experts(tiny, ids, apart, wi
         assert apart(mine_a, a.weight.grad) <= 5e-6, place
         assert apart(mine_b, b.weight.grad * blocks_of_b) <= 5e-6, place
         assert float(mine_a.abs().max()) > 0
-
-
-def gradients_by_name(model):
-    """Return gradients under canonical names, by letting the views show them."""
-    own = {id(p): p for p in model.parameters() if p.requires_grad}
-    for p in own.values():
-        p.data, p.grad = p.grad, p.data
-    found = {name: view.clone() for name, view in named_adapters(model)}
-    for p in own.values():
-        p.data, p.grad = p.grad, p.data
-    return found
 
 
 def random_case(experts=3, tokens=5, k=2, hidden=4, ffn=3, rank=2, dtype=torch.float64, ids=None):

@@ -18,7 +18,7 @@ def switch_loss(logits_TE, experts_TK):
 
 def test_the_mean_over_tokens_is_the_switch_loss_of_raw_logits():
     """T12: equal to the formula and its gradient; a second softmax would give another number."""
-    logits = (3 * torch.randn(50, 8, dtype=torch.float64)).requires_grad_()
+    logits = (torch.randn(50, 8, dtype=torch.float64) + torch.arange(8)).requires_grad_()
     chosen = choose(logits, 2)
     loss, gradient = balance_per_token(logits.detach(), chosen, None)
     expected = switch_loss(logits, chosen)

@@ -9,11 +9,10 @@ Mixtral's checkpoints, one pair A, B per matrix and per expert:
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import torch
@@ -22,8 +21,9 @@ from torch import Tensor, nn
 from bimedix.errors import BimedixError, DataError, MissingError, UsageError
 from bimedix.files import read_json, write_json, written_whole
 from bimedix.model.load import expert_names, plain_tensors, save_model
-from bimedix.model.lora import LoraLinear, start_a
-from bimedix.model.moe import ExpertOptions, Factors, PlainWeights, run_experts
+from bimedix.model.lora import FrozenLinear, LoraLinear, start_a
+from bimedix.model.moe import ExpertOptions, Factors, Nf4Weights, PlainWeights, run_experts
+from bimedix.model.nf4 import Nf4Weight, put_weight
 from bimedix.model.router import EngineState, Router
 from bimedix.model.settings import AdapterSettings
 
@@ -33,13 +33,21 @@ ATTENTION_PARTS = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj"}
 DENSE_PARTS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
 
 
+def _frozen(weight: nn.Parameter | Nf4Weight, settings: AdapterSettings) -> nn.Parameter | Nf4Weight:
+    """Return a weight that is not trained, in the format of the settings."""
+    if settings.base == "nf4" and not isinstance(weight, Nf4Weight):
+        return Nf4Weight(weight.detach(), settings.nf4_scales)
+    return weight if isinstance(weight, Nf4Weight) else nn.Parameter(weight.detach(), requires_grad=False)
+
+
 class Experts(nn.Module):
     """The experts of one layer: base stacks under the names of transformers, and their adapters."""
 
     def __init__(self, gate_up_proj: nn.Parameter, down_proj: nn.Parameter, state: EngineState) -> None:
         super().__init__()
-        self.gate_up_proj, self.down_proj = gate_up_proj, down_proj
-        self.count = gate_up_proj.shape[0]
+        self.gate_up_proj: nn.Parameter | Nf4Weight = gate_up_proj
+        self.down_proj: nn.Parameter | Nf4Weight = down_proj
+        self.count, self.device = gate_up_proj.shape[0], gate_up_proj.device
         self.rank, self.scale, self.dropout = 0, 0.0, 0.0
         self.state = state
         self.targets: tuple[str, ...] = ()
@@ -48,12 +56,12 @@ class Experts(nn.Module):
 
     def add_adapters(self, settings: AdapterSettings, seed: int) -> None:
         """Freeze the base and give w1, w2, w3 adapters where `settings.targets` names them."""
-        self.gate_up_proj.requires_grad_(False)
-        self.down_proj.requires_grad_(False)
+        experts, hidden, ffn = self.down_proj.shape
+        device, rank = self.device, settings.rank
+        put_weight(self, "gate_up_proj", _frozen(self.gate_up_proj, settings))
+        put_weight(self, "down_proj", _frozen(self.down_proj, settings))
         self.targets = tuple(t for t in ("w1", "w2", "w3") if t in settings.targets)
         self.rank, self.scale, self.dropout = settings.rank, settings.scale, settings.dropout
-        experts, hidden, ffn = self.down_proj.shape
-        device, rank = self.down_proj.device, settings.rank
         inner = [t for t in ("w1", "w3") if t in self.targets]
         if inner:
             a13 = start_a(experts, len(inner) * rank, hidden, seed=seed)
@@ -63,6 +71,14 @@ class Experts(nn.Module):
         if "w2" in self.targets:
             self.lora_a2 = nn.Parameter(start_a(experts, rank, ffn, seed=seed + 1).to(device))
             self.lora_b2 = nn.Parameter(torch.zeros(experts, hidden, rank, device=device))
+
+    @property
+    def weights(self) -> PlainWeights | Nf4Weights:
+        """Where the base weights come from."""
+        gate_up, down = self.gate_up_proj, self.down_proj
+        if isinstance(gate_up, Nf4Weight) and isinstance(down, Nf4Weight):
+            return Nf4Weights(gate_up, down)
+        return PlainWeights(cast(Tensor, gate_up), cast(Tensor, down))
 
     @property
     def factors(self) -> Factors:
@@ -82,7 +98,7 @@ class Experts(nn.Module):
 
     def forward(self, x_TH: Tensor, shares_TK: Tensor, experts_TK: Tensor) -> Tensor:
         """Return the weighted sum of the experts' outputs, [T, H]."""
-        weights = PlainWeights(self.gate_up_proj, self.down_proj)
+        weights = self.weights
         training = self.training and torch.is_grad_enabled()
         dropout = self.dropout if self.training else 0.0
         options = ExpertOptions(
@@ -91,7 +107,8 @@ class Experts(nn.Module):
             dropout_seed=int(torch.randint(2**31, ())) if dropout else 0,
             save_gate_up=self.state.save_gate_up and training,
         )
-        trained = weights if self.gate_up_proj.requires_grad else None
+        plain = isinstance(weights, PlainWeights) and weights.gate_up_stack.requires_grad
+        trained = cast(PlainWeights, weights) if plain else None
         return run_experts(
             x_TH, shares_TK, experts_TK, weights, self.count,
             options=options, trained_base=trained, factors=self.factors,
@@ -179,8 +196,11 @@ def _attach_linear(
             swapped = LoraLinear(
                 base, rank=settings.rank, scale=settings.scale, dropout=settings.dropout, seed=seed + at
             )
+            put_weight(swapped, "weight", _frozen(swapped.weight, settings))
             setattr(parent, name, swapped.train(parent.training))
             found.add(target)
+        elif settings.base == "nf4" and isinstance(base, nn.Linear):
+            setattr(parent, name, FrozenLinear(base, settings.nf4_scales))
     return found
 
 
@@ -337,6 +357,43 @@ def router_as_lora(start_EH: Tensor, trained_EH: Tensor) -> tuple[Tensor, Tensor
     return trained_EH - start_EH, torch.eye(len(start_EH), dtype=start_EH.dtype)
 
 
+def gradients_by_name(model: Any) -> dict[str, Tensor]:
+    """Return the gradients of all adapters under their canonical names, zeros where there is none."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    values = [p.data for p in trained]
+    try:
+        for p in trained:
+            p.data = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+        return {name: view.clone() for name, view in named_adapters(model)}
+    finally:
+        for p, value in zip(trained, values, strict=True):
+            p.data = value
+
+
+def measure_bits(model: Any) -> dict[str, float]:
+    """Return bits per frozen weight by part, counted from the tensors that are really there."""
+    sizes: dict[str, list[float]] = {}
+    for name, tensor in model.state_dict().items():
+        if ".lora_" in name:
+            continue
+        part = next((label for mark, label in _PARTS if mark in name), "other")
+        counted = sizes.setdefault(part, [0.0, 0.0])
+        counted[0] += 8 * tensor.numel() * tensor.element_size()
+        quantised = name.endswith((".scales", ".second_scales", ".mean"))
+        counted[1] += 0 if quantised else tensor.numel() * (2 if name.endswith(".packed") else 1)
+    return {part: round(bits / weights, 4) for part, (bits, weights) in sizes.items()}
+
+
+_PARTS = (
+    (".experts.", "experts"),
+    (".self_attn.", "attention"),
+    ("embed_tokens", "embeddings"),
+    ("lm_head", "embeddings"),
+    (".gate.", "router"),
+    ("norm", "norms"),
+)
+
+
 def count_trainable(model: nn.Module) -> int:
     """Return the number of parameters that training changes."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -382,5 +439,6 @@ def merge(model: Any, folder: Path, tokenizer: Any = None, *, tolerance: float =
     difference = float((mine - other).abs().max() / mine.abs().max())
     if not difference <= (tolerance if model.dtype == torch.float32 else 0.05):
         raise BimedixError(f"{folder}: merged logits differ from the adapter model's by {difference:.2e}.")
-    write_json(folder / "merge.json", json.loads(json.dumps({"largest_relative_difference": difference})))
+    base = "plain" if model.adapter_settings.base == "plain" else f"dequant({model.adapter_settings.base})"
+    write_json(folder / "merge.json", {"base": base, "largest_relative_difference": difference})
     return difference

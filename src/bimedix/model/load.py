@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bimedix.errors import DataError, MissingError, UsageError, did_you_mean
 from bimedix.files import read_json, write_json
+from bimedix.model.nf4 import Nf4Weight
 from bimedix.model.settings import TinySettings
 from bimedix.tokens import mixtral_tokenizer_path
 
@@ -204,7 +205,7 @@ def plain_tensors(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
     config: Any = model.config
     names = expert_names(config.model_type)
     tied = bool(getattr(config, "tie_word_embeddings", False))
-    for name, tensor in model.state_dict().items():
+    for name, tensor in _dense_state(model):
         if (tied and name == "lm_head.weight") or ".lora_" in name:
             continue
         head, _, tail = name.partition(".mlp.")
@@ -220,6 +221,17 @@ def plain_tensors(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
             yield f"{head}.{names.block}.gate.weight", tensor
         else:
             yield name, tensor
+
+
+def _dense_state(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    """Yield the state with NF4 weights unpacked, one at a time, under the names of what they replaced."""
+    for name, tensor in model.state_dict().items():
+        head, _, tail = name.rpartition(".")
+        owner = model.get_submodule(head) if head else model
+        if not isinstance(owner, Nf4Weight):
+            yield name, tensor
+        elif tail == "packed":
+            yield head, owner.dense(owner.dtype)
 
 
 class ExpertNames:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
+from bimedix.model.nf4 import Nf4Weight, nf4_linear
+from bimedix.model.settings import ScaleFormat
+
 
 def start_a(*shape: int, seed: int) -> Tensor:
     """Return start values of A: uniform as torch's Linear (Kaiming with a = √5), float32, from a seed.
@@ -17,12 +20,26 @@ def start_a(*shape: int, seed: int) -> Tensor:
     return torch.empty(*shape).uniform_(-bound, bound, generator=source)
 
 
+class FrozenLinear(nn.Module):
+    """A linear layer without an adapter whose weight is kept in NF4."""
+
+    def __init__(self, base: nn.Linear, scales: ScaleFormat) -> None:
+        super().__init__()
+        self.weight = Nf4Weight(base.weight.detach(), scales)
+        self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output."""
+        y = nf4_linear(x, self.weight)
+        return y if self.bias is None else y + self.bias
+
+
 class LoraLinear(nn.Module):
     """y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ, with W and b frozen; A, B in float32."""
 
     def __init__(self, base: nn.Linear, *, rank: int, scale: float, dropout: float, seed: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(base.weight.detach(), requires_grad=False)
+        self.weight: nn.Parameter | Nf4Weight = nn.Parameter(base.weight.detach(), requires_grad=False)
         self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
         outputs, inputs = base.weight.shape
         device = base.weight.device
@@ -34,9 +51,11 @@ class LoraLinear(nn.Module):
         """Return the layer's output plus what the adapter adds."""
         seen = dropout(x, self.dropout, self.training) if self.dropout else x
         down = linear(seen, self.lora_a.to(x.dtype))
-        return linear(x, self.weight, self.bias) + self.scale * linear(down, self.lora_b.to(x.dtype))
+        return self.base(x) + self.scale * linear(down, self.lora_b.to(x.dtype))
 
-    def merged(self) -> Tensor:
-        """Return W + s B A, added in float32 and rounded once."""
-        delta = self.scale * (self.lora_b.float() @ self.lora_a.float())
-        return (self.weight.float() + delta).to(self.weight.dtype)
+    def base(self, x: Tensor) -> Tensor:
+        """Return what the frozen layer gives."""
+        if isinstance(self.weight, Nf4Weight):
+            y = nf4_linear(x, self.weight)
+            return y if self.bias is None else y + self.bias
+        return linear(x, self.weight, self.bias)

@@ -22,6 +22,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, silu
 
+from bimedix.model.nf4 import Nf4Weight
+
 
 class ExpertWeights(Protocol):
     """Gives the base weights of one expert in the dtype of the activations."""
@@ -48,6 +50,21 @@ class PlainWeights(NamedTuple):
     def down(self, expert: int, dtype: torch.dtype) -> Tensor:
         """Return w2, shape [H, F]."""
         return self.down_stack[expert].to(dtype)
+
+
+class Nf4Weights(NamedTuple):
+    """Expert weights in NF4, unpacked one expert at a time and never kept."""
+
+    gate_up_stack: Nf4Weight
+    down_stack: Nf4Weight
+
+    def gate_up(self, expert: int, dtype: torch.dtype) -> Tensor:
+        """Return w1 over w3, shape [2F, H]."""
+        return self.gate_up_stack.dense(dtype, expert)
+
+    def down(self, expert: int, dtype: torch.dtype) -> Tensor:
+        """Return w2, shape [H, F]."""
+        return self.down_stack.dense(dtype, expert)
 
 
 class Factors(NamedTuple):

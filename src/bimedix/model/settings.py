@@ -10,6 +10,7 @@ TARGETS: tuple[Target, ...] = ("q", "k", "v", "o", "w1", "w2", "w3", "gate")
 PAPER_TARGETS: tuple[Target, ...] = ("q", "k", "v", "w1", "w2", "w3", "gate")
 RouterMode: TypeAlias = Literal["frozen", "full", "lora"]
 BaseFormat: TypeAlias = Literal["plain", "nf4"]
+ScaleFormat: TypeAlias = Literal["auto", "float32", "bfloat16", "nested"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class AdapterSettings:
     """Share of the inputs of A that is zeroed in training; 0 to below 1."""
     base: BaseFormat = "plain"
     """How frozen matrices are kept: as loaded, or in NF4 (QLoRA, arXiv 2305.14314)."""
+    nf4_scales: ScaleFormat = "auto"
+    """Format of NF4's scales: that of the weights (`auto`), float32, bfloat16 or nested 8 bits."""
     seed: int = 17
     """Fixes the start values of A."""
 

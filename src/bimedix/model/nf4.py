@@ -1,0 +1,180 @@
+"""NF4: weights in four bits, 64 to a scale, with the bytes of bitsandbytes (QLoRA, arXiv 2305.14314).
+
+Blocks run along the inputs, the first weight of a pair in the high half of its byte. The value of a
+weight is level x scale in float32, rounded once to the wanted dtype, on every device alike. Scales are
+kept as float32, as bfloat16 (lossless when the weights were bfloat16, for a scale is one of them), or
+nested: eight bits around their mean, 256 to a second scale.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from bimedix.errors import ShapeError
+from bimedix.model.settings import ScaleFormat
+
+BLOCK = 64
+NESTED_BLOCK = 256
+LEVELS = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+)  # fmt: skip
+"""Quantiles of the normal distribution, scaled to [-1, 1], with an exact zero (arXiv 2305.14314, app. E)."""
+
+
+@cache
+def _levels(device: torch.device) -> Tensor:
+    return torch.tensor(LEVELS, dtype=torch.float32, device=device)
+
+
+@cache
+def _pairs(device: torch.device) -> Tensor:
+    """Return the two float32 values of every byte, as one 8-byte element each, [256]."""
+    byte = torch.arange(256, device=device)
+    levels = _levels(device)
+    return torch.stack([levels[byte >> 4], levels[byte & 15]], dim=1).contiguous().view(torch.float64)[:, 0]
+
+
+@cache
+def dynamic_levels() -> Tensor:
+    """Return the 256 levels of the signed dynamic 8-bit type, ascending (arXiv 1511.04561).
+
+    A sign, then zeros that give the power of ten, then a linear fraction: for power 10^-i, the middles of
+    2^(6-i) equal parts of [0.1, 1]; zero and one besides.
+    """
+    found = [0.0, 1.0]
+    for power in range(7):
+        edges = torch.linspace(0.1, 1, 2**power + 1, dtype=torch.float32)
+        middles = (edges[:-1] + edges[1:]) / 2.0
+        scaled = 10 ** (power - 6) * middles
+        found += scaled.tolist() + (-scaled).tolist()
+    return torch.tensor(sorted(found), dtype=torch.float32)
+
+
+class Nested(NamedTuple):
+    """Scales in eight bits."""
+
+    codes: Tensor
+    """uint8, one per block."""
+    scales: Tensor
+    """float32, one per 256 blocks."""
+    mean: Tensor
+    """float32, of all scales."""
+
+    def unpack(self) -> Tensor:
+        """Return float32 scales, flat."""
+        values = dynamic_levels().to(self.codes.device)[self.codes.reshape(-1).int()]
+        return values * self.scales.repeat_interleave(NESTED_BLOCK)[: len(values)] + self.mean
+
+
+def _nearest(scaled: Tensor, levels: Tensor) -> Tensor:
+    """Return the index of the nearest level; a value in the middle goes down."""
+    return torch.bucketize(scaled, (levels[:-1] + levels[1:]) / 2, out_int32=True).to(torch.uint8)
+
+
+def pack(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (bytes [..., in / 2], float32 scales [..., in / 64]) of a weight [..., in].
+
+    Raises:
+        ShapeError: the inputs are not a multiple of 64.
+    """
+    if weight.shape[-1] % BLOCK:
+        raise ShapeError(f"NF4 needs inputs in blocks of {BLOCK}; the weight is {tuple(weight.shape)}.")
+    blocks = weight.detach().float().reshape(-1, BLOCK)
+    scales = blocks.abs().amax(dim=-1)
+    scaled = (blocks * (1.0 / scales.clamp(min=1e-38))[:, None]).clamp(-1, 1)
+    codes = _nearest(scaled, _levels(weight.device)).reshape(-1)
+    packed = (codes[::2] << 4) | codes[1::2]
+    head = weight.shape[:-1]
+    return packed.reshape(*head, -1), scales.reshape(*head, -1)
+
+
+def unpack(packed: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the weight [..., in] of bytes [..., in / 2] and scales [..., in / 64]."""
+    values = _pairs(packed.device).index_select(0, packed.reshape(-1).int()).view(torch.float32)
+    values.view(-1, BLOCK).mul_(scales.reshape(-1, 1).float())
+    return values.view(*packed.shape[:-1], -1).to(dtype)
+
+
+def nest(scales: Tensor) -> Nested:
+    """Return scales in eight bits (double quantisation, arXiv 2305.14314, section 3)."""
+    mean = scales.mean()
+    flat = (scales - mean).reshape(-1)
+    padded = torch.nn.functional.pad(flat, (0, -len(flat) % NESTED_BLOCK)).reshape(-1, NESTED_BLOCK)
+    second = padded.abs().amax(dim=-1)
+    scaled = (padded * (1.0 / second.clamp(min=1e-38))[:, None]).clamp(-1, 1)
+    codes = _nearest(scaled, dynamic_levels().to(scales.device)).reshape(-1)[: len(flat)]
+    return Nested(codes.reshape(scales.shape), second, mean)
+
+
+class Nf4Weight(nn.Module):
+    """A frozen weight, or a stack of them, in NF4."""
+
+    packed: Tensor
+    scales: Tensor
+
+    def __init__(self, weight: Tensor, scales: ScaleFormat = "auto") -> None:
+        super().__init__()
+        packed, found = pack(weight)
+        if scales == "auto":
+            scales = "bfloat16" if weight.dtype == torch.bfloat16 else "float32"
+        self.format, self.dtype = scales, weight.dtype
+        self.shape = tuple(weight.shape)
+        self.register_buffer("packed", packed)
+        if scales == "nested":
+            nested = nest(found)
+            self.register_buffer("scales", nested.codes)
+            self.register_buffer("second_scales", nested.scales)
+            self.register_buffer("mean", nested.mean)
+        else:
+            self.register_buffer("scales", found.to(getattr(torch, scales)))
+
+    def plain_scales(self) -> Tensor:
+        """Return scales as floats, [..., in / 64]."""
+        if self.format != "nested":
+            return self.scales
+        nested: Any = self
+        return Nested(self.scales, nested.second_scales, nested.mean).unpack().reshape(self.scales.shape)
+
+    def dense(self, dtype: torch.dtype, index: int | None = None) -> Tensor:
+        """Return the weight, or one member of the stack."""
+        scales = self.plain_scales()
+        if index is None:
+            return unpack(self.packed, scales, dtype)
+        return unpack(self.packed[index], scales[index], dtype)
+
+    def bits_per_weight(self) -> float:
+        """Return bits on the device per weight, scales included."""
+        size = sum(b.numel() * b.element_size() for b in self.buffers())
+        return 8 * size / (2 * self.packed.numel())
+
+
+def put_weight(module: nn.Module, name: str, weight: nn.Parameter | Nf4Weight) -> None:
+    """Give a module another weight under the same name, be it a parameter or in NF4."""
+    delattr(module, name)
+    setattr(module, name, weight)
+
+
+class _Nf4Linear(torch.autograd.Function):
+    """y = x Wᵀ with W in NF4: unpacked for forward and again for dX, never kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Nf4Weight) -> Tensor:
+        ctx.weight = weight
+        return x @ weight.dense(x.dtype).T
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        return dy @ ctx.weight.dense(dy.dtype), None
+
+
+def nf4_linear(x: Tensor, weight: Nf4Weight) -> Tensor:
+    """Multiply x [..., in] with a frozen weight [out, in] in NF4."""
+    y: Tensor = _Nf4Linear.apply(x, weight)  # type: ignore[no-untyped-call]
+    return y
