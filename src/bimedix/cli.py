@@ -65,6 +65,13 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         _fail(f"{error.filename or 'system'}: {error.strerror or error}.\n  {_mend_of(error)}", 1)
+    except Exception as error:  # noqa: BLE001 - the last net: a user gets a message, a developer the traceback
+        if os.environ.get("BIMEDIX_TRACEBACK"):
+            raise
+        _fail(
+            f"a mistake in bimedix itself: {type(error).__name__}: {error}.\n"
+            "  Please report it with the output of the same command under BIMEDIX_TRACEBACK=1.", 1
+        )  # fmt: skip
 
 
 def _mend_of(error: OSError) -> str:

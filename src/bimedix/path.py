@@ -155,7 +155,7 @@ def run_stage(recipe: Recipe, run: Path, room: str, progress: Progress) -> Stage
         "inputs": {name: path.name for name, path in inputs.items()},
         "inputs_hash": content_hash(read),
         "outputs": outputs,
-        "summary": asdict(summary),
+        "summary": msgspec.to_builtins(asdict(summary), str_keys=True, enc_hook=str),
         "started": started,
         "seconds": round(time.time() - started, 3),
     }
