@@ -65,7 +65,7 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         _fail(f"{error.filename or 'system'}: {error.strerror or error}.\n  {_mend_of(error)}", 1)
-    except Exception as error:  # noqa: BLE001 - the last net: a user gets a message, a developer the traceback
+    except Exception as error:  # the last net: a user gets a message, a developer the traceback
         if os.environ.get("BIMEDIX_TRACEBACK"):
             raise
         _fail(

@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from html import escape
 from itertools import islice
+from typing import Any
 
+from bimedix.evaluate.sheets import sheets
+from bimedix.evaluate.table import Table
+from bimedix.evaluate.tables import read_table
+from bimedix.languages import LANGUAGES
 from bimedix.records import Translation, item_fields
 from bimedix.report.facts import Run
 from bimedix.report.page import Markup, block, page, paragraphs, table
-from bimedix.report.plots import histogram
+from bimedix.report.plots import bars, histogram, lines
 
 NOTICE = (
     "Research software and research data. Nothing here is fit for clinical decisions; "
@@ -42,6 +47,87 @@ def path_section(run: Run) -> str:
         f"bimedix {escape(told['code'])} at <code>{escape(told['revision'][:12])}</code>.</p>"
         + table(("stage", "read", "written", "dropped", "time"), rows)
     )
+
+
+# --- data -----------------------------------------------------------------------------------------------
+
+
+def data_section(run: Run) -> str:
+    """The paper's Figures 3 and 4 for this data: counts by type, shares by source, ratio, frequent words."""
+    told = run.json("mix", "statistics.json")
+    if not told:
+        return ""
+    types = [
+        (*(row[k] for k in ("type",)), *_counts(row))
+        for row in [*told["by_type"], {"type": "total", **told["total"]}]
+    ]
+    languages = [(_language(row["language"]), *_counts(row)) for row in told["by_language"]]
+    head = ("samples", "turns each", "tokens", "tokens each", "characters")
+    shares = {
+        f"{row['source']} ({row['language']})": {
+            "samples": 100 * row["share_of_samples"],
+            "tokens": 100 * row["share_of_tokens"],
+        }
+        for row in told["by_source"]
+    }
+    return (
+        "<h2>Training data</h2>"
+        f'<p class="note">Counted from the records. Tokens are those of {escape(told["tokenizer"])}.</p>'
+        + table(("type", *head), types)
+        + table(("language", *head), languages)
+        + "<h3>Share by source</h3>"
+        + bars(shares, unit="%")
+        + _ratio(told)
+        + _frequent(told)
+    )
+
+
+def _counts(row: dict[str, Any]) -> tuple[Any, ...]:
+    printed = row["printed"]
+    return (
+        printed["samples"], f"{row['turns_per_sample']:.2f}", printed["tokens"],
+        f"{row['tokens_per_sample']:.0f}", printed["characters"],
+    )  # fmt: skip
+
+
+def _language(code: str) -> str:
+    return LANGUAGES[code].name if code in LANGUAGES else code
+
+
+def _ratio(told: dict[str, Any]) -> str:
+    ratio = told["ratio"]
+    rows = [
+        (basis, ratio[basis]["target"], ratio[basis]["source"], ratio[basis]["target_per_source"])
+        for basis in ("samples", "tokens", "characters")
+    ]
+    asked = " : ".join(f"{part:g}" for part in ratio["asked"])
+    pairs = "".join(
+        f"<p>{_language(code)} costs <b>{pair['ratio']:.2f} times</b> the tokens of the same content in the "
+        f"source language, over {pair['pairs']:,} pairs (BiMediX implies 2.33 for Arabic).</p>"
+        for code, pair in told["fertility_of_pairs"].items()
+    )
+    note = f'<p class="note">Asked for {asked} by {ratio["basis"]}; the other bases follow from it.</p>'
+    return (
+        "<h3>Target to source language</h3>" + note
+        + table(("basis", "target", "source", "target per source"), rows) + pairs
+    )  # fmt: skip
+
+
+def _frequent(told: dict[str, Any]) -> str:
+    columns = {code: entries[:20] for code, entries in told["frequent_words"].items() if entries}
+    if not columns:
+        return ""
+    rows = [
+        tuple(
+            f"{column[i]['word']} ({column[i]['count']:,})" if i < len(column) else ""
+            for column in columns.values()
+        )
+        for i in range(max(map(len, columns.values())))
+    ]
+    return "<h3>Frequent words</h3>" + table(tuple(map(_language, columns)), rows)
+
+
+# --- translation ----------------------------------------------------------------------------------------
 
 
 def translation_section(run: Run) -> str:
@@ -113,6 +199,92 @@ def _example(fate: str, translation: Translation) -> str:
     )
 
 
+# --- training -------------------------------------------------------------------------------------------
+
+
+def training_section(run: Run) -> str:
+    """The loss curve, what was trained, and what a tiny model is."""
+    figures = run.figures("train")
+    if not figures:
+        return ""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in run.rows("train", "metrics.jsonl"):
+        curves.setdefault(_phase_name(figures, row["phase"]), []).append((row["step"], row["loss"]))
+    rows = [
+        (
+            _phase_name(figures, number), phase["steps"], phase["tokens"], phase["supervised_tokens"],
+            f"{phase['trainable_parameters']:,} ({100 * phase['trainable_share']:.2f} %)",
+            phase["loss"], phase["validation_loss"],
+        )
+        for number, phase in enumerate(figures["phases"])
+    ]  # fmt: skip
+    head = (
+        "phase",
+        "steps",
+        "tokens",
+        "of them with loss",
+        "trainable parameters",
+        "last loss",
+        "validation loss",
+    )
+    timing = figures.get("timing", {})
+    rates = ", ".join(f"{phase['tokens_per_s']:,.0f}" for phase in timing.get("phases", []))
+    note = (
+        f"Tokens per second by phase: {rates}. Peak memory {timing.get('peak_memory_gib', 0):.2f} GiB."
+        if rates
+        else ""
+    )
+    return (
+        "<h2>Training</h2>" + _tiny_notice(run) + table(head, rows)
+        + lines(curves, x="steps", y="loss, nats per token") + f'<p class="note">{note}</p>'
+    )  # fmt: skip
+
+
+def _phase_name(figures: dict[str, Any], number: int) -> str:
+    mode = figures["phases"][number]["mode"] if number < len(figures["phases"]) else ""
+    return f"{number + 1}: {'all weights' if mode == 'full' else 'adapters'}"
+
+
+def _tiny_notice(run: Run) -> str:
+    if run.recipe.rooms["train"].base != "tiny":
+        return ""
+    return (
+        '<p class="notice"><b>This model knows nothing but the questions of this run.</b> Its base is a '
+        "random Mixtral of a few million parameters that was trained here, in this run, on the same records. "
+        "It shows that the path works: what was taught is recalled, what was not taught is guessed.</p>"
+    )
+
+
+# --- evaluation -----------------------------------------------------------------------------------------
+
+
+def evaluation_section(run: Run) -> str:
+    """Accuracy in each language and bilingual, with intervals; published rows quoted beside."""
+    told = run.json("evaluate", "table.json")
+    if told is None:
+        return ""
+    found = read_table(told)
+    quote = run.recipe.rooms["evaluate"].published
+    parts = ["<h2>Evaluation</h2>", _accuracy_plot(found)]
+    for sheet in sheets(found, quote=quote):
+        rows = [*sheet.rows, *sheet.quoted]
+        quoted = frozenset(range(len(sheet.rows), len(rows)))
+        notes = "".join(f'<p class="note">{block(note)}</p>' for note in sheet.notes)
+        parts.append(f"<h3>{escape(sheet.title)}</h3>" + table(sheet.header, rows, quoted) + notes)
+    return "".join(parts)
+
+
+def _accuracy_plot(found: Table) -> str:
+    protocol = next((row.protocol for row in found.accuracies), "")
+    groups: dict[str, dict[str, float]] = {}
+    for row in found.accuracies:
+        if row.protocol == protocol:
+            name = f"{row.benchmark} ({row.language})"
+            groups.setdefault(name, {})[row.model] = 100 * row.accuracy
+            groups[name]["chance"] = 100 * row.chance
+    return bars(groups, unit=f"% right, {protocol}", top=100.0)
+
+
 # --- drops ----------------------------------------------------------------------------------------------
 
 
@@ -134,6 +306,9 @@ def drops_section(run: Run) -> str:
 
 SECTIONS: tuple[Callable[[Run], str], ...] = (
     path_section,
+    data_section,
     translation_section,
+    training_section,
+    evaluation_section,
     drops_section,
 )
