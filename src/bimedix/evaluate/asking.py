@@ -14,14 +14,17 @@ from bimedix.prompts.questions import answer_text, option_labels, option_lines, 
 from bimedix.records import Message, MultipleChoice
 
 
-def encode_pair(tokenizer: Any, context: str, continuation: str) -> tuple[Ids, Ids]:
-    """Encode as lm-eval 0.4.13 does: spaces at the context's end go to the continuation, and the
-    continuation is what the whole has more than the context."""
-    spaces = len(context) - len(context.rstrip())
-    if spaces:
-        context, continuation = context[:-spaces], context[-spaces:] + continuation
-    whole, head = tokenizer.encode(context + continuation), tokenizer.encode(context)
-    return tuple(head), tuple(whole[len(head) :])
+def encode_pairs(tokenizer: Any, context: str, continuations: Sequence[str]) -> tuple[Ids, tuple[Ids, ...]]:
+    """Return ids of a context and of each continuation, split as lm-eval 0.4.13 does.
+
+    Spaces at the context's end go to the continuations, and a continuation is what the whole has more than
+    the context.
+    """
+    kept = context.rstrip()
+    spaces = context[len(kept) :]
+    head = tuple(tokenizer.encode(kept))
+    wholes = [tokenizer.encode(kept + spaces + continuation) for continuation in continuations]
+    return head, tuple(tuple(whole[len(head) :]) for whole in wholes)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,8 @@ class Asker:
         """Return what to score for an item: a continuation for each option."""
         wordings = self.wordings(item, protocol)
         if self.template == PLAIN:
-            text = self._text(item)
-            pairs = [encode_pair(self.tokenizer, text, f" {wording}") for wording in wordings]
-            context, continuations = pairs[0][0], tuple(continuation for _, continuation in pairs)
+            texts = [f" {wording}" for wording in wordings]
+            context, continuations = encode_pairs(self.tokenizer, self._text(item), texts)
         else:
             from bimedix.prompts.chat import encode_reply
 

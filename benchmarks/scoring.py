@@ -1,0 +1,211 @@
+"""Log-probability scoring: the planner beside lm-eval's HF backend, same model object, prompts and process.
+
+Cases, with invented questions whose lengths follow the real sets (Mixtral's tokenizer):
+
+- 5shot: letters after five worked examples, short questions (MMLU) and long ones (MedQA);
+- options: continuations of several tokens: Arabic yes / no / maybe after an abstract, option texts;
+- 0shot: letters without examples, short, long and Arabic, where nothing but the question can be shared.
+
+Every case is first checked: the same best option on every item, and |difference| of log-probability. lm-eval
+runs at batch 1, 8 and 32 and its best counts (at 8 with --quick). Speed-ups are CPU time on one thread,
+tokenising included, and the lowest of a group's tasks is reported. The model is a random Mixtral of 30 or 139
+million parameters in float32: a vocabulary of 32,000 weighs more in it than in a large one, so the ratio of
+tokens is printed beside every ratio of time.
+
+    python benchmarks/scoring.py --quick --json
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from _common import arguments, finish, parser
+
+GOALS = {
+    "30m": {"5shot": 10.0, "options": 4.5, "worst": 2.5},
+    "139m": {"5shot": 5.0, "options": 3.0, "worst": 1.5},
+}
+SHAPES = {
+    "30m": {"hidden": 256, "ffn": 512, "layers": 4, "heads": 8, "kv_heads": 4},
+    "139m": {"hidden": 512, "ffn": 1024, "layers": 8, "heads": 8, "kv_heads": 4},
+}
+_TEXT = {
+    "en": """a the of in with and patient presents history chronic acute renal hepatic pressure blood serum
+        level examination shows normal elevated fever cough pain left right lower abdomen week days year-old
+        woman man treatment most likely diagnosis which following increased decreased risk therapy dose artery
+        muscle nerve""",
+    "ar": """مريض يعاني من ألم في البطن منذ أيام مع حمى وسعال ارتفاع ضغط الدم مستوى السكر في المصل الفحص طبيعي
+        العلاج الأنسب التشخيص الأكثر احتمالا أي مما يلي زيادة نقصان خطر جرعة شريان عضلة عصب كبد كلية رئة قلب
+        مزمن حاد""",
+}
+WORDS = {code: text.split() for code, text in _TEXT.items()}
+YES_NO_MAYBE = {"en": ("yes", "no", "maybe"), "ar": ("نعم", "لا", "ربما")}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A set of prompts with their continuations."""
+
+    name: str
+    group: str
+    language: str
+    words: int
+    """Median words of a question; lengths spread as in exams, half to double."""
+    shots: int = 0
+    continuations: str = "letters"
+    option_words: int = 3
+
+
+TASKS = (
+    Task("mmlu_5shot", "5shot", "en", 22, shots=5),
+    Task("medqa_5shot", "5shot", "en", 110, shots=5),
+    Task("pubmedqa_ar_words", "options", "ar", 90, continuations="words"),
+    Task("medmcqa_texts", "options", "en", 14, continuations="texts", option_words=4),
+    Task("mmlu_0shot", "0shot", "en", 22),
+    Task("medqa_0shot", "0shot", "en", 110),
+    Task("arabic_0shot", "0shot", "ar", 30),
+)
+
+
+def prompts(task: Task, count: int) -> list[tuple[str, list[str]]]:
+    """Return (context, continuations) as an lm-eval task would build them."""
+    draw = Random(task.name)
+    head = "".join(_question(task, draw) + " " + _answer(task, draw) + "\n\n" for _ in range(task.shots))
+    out = []
+    for _ in range(count):
+        question = _question(task, draw)
+        out.append((head + question, [f" {text}" for text in _continuations(task, question)]))
+    return out
+
+
+def _text(task: Task, draw: Random, words: int) -> str:
+    return " ".join(draw.choices(WORDS[task.language], k=max(1, round(words * 2 ** draw.uniform(-1, 1)))))
+
+
+def _question(task: Task, draw: Random) -> str:
+    lines = [f"Question: {_text(task, draw, task.words)}?"]
+    if task.continuations != "words":
+        lines += [f"{letter}. {_text(task, draw, task.option_words)}" for letter in "ABCD"]
+    return "\n".join([*lines, "Answer:"])
+
+
+def _answer(task: Task, draw: Random) -> str:
+    return draw.choice("ABCD")
+
+
+def _continuations(task: Task, question: str) -> list[str]:
+    if task.continuations == "words":
+        return list(YES_NO_MAYBE[task.language])
+    lines = [line for line in question.splitlines() if line[:3] in ("A. ", "B. ", "C. ", "D. ")]
+    return [line[3:] if task.continuations == "texts" else line[0] for line in lines]
+
+
+def ours(model: Any, tokenizer: Any, asked: Sequence[tuple[str, list[str]]]) -> tuple[list[list[float]], Any]:
+    """Score as the room does, tokenising included; the tie guard is on, the replay off."""
+    from bimedix.evaluate.asking import encode_pairs
+    from bimedix.evaluate.scoring import score
+    from bimedix.evaluate.trie import Scoring
+
+    requests = []
+    for number, (context, continuations) in enumerate(asked):
+        requests.append(Scoring(str(number), *encode_pairs(tokenizer, context, continuations)))
+    scores, report = score(model, requests, verify=0)
+    return [list(scores[str(number)]) for number in range(len(asked))], report
+
+
+def theirs(
+    model: Any, tokenizer: Any, asked: Sequence[tuple[str, list[str]]], batch: int
+) -> list[list[float]]:
+    """Score with lm-eval's own loglikelihood."""
+    import logging
+
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, device="cpu")
+    instances = [
+        Instance("loglikelihood", {}, (context, continuation), index)
+        for context, continuations in asked
+        for index, continuation in enumerate(continuations)
+    ]
+    found = iter(lm.loglikelihood(instances, disable_tqdm=True))
+    return [[next(found)[0] for _ in continuations] for _, continuations in asked]
+
+
+def cpu_s(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.process_time()
+    value = work()
+    return time.process_time() - start, value
+
+
+def measure(
+    task: Task, model: Any, tokenizer: Any, count: int, sizes: Sequence[int], repeats: int
+) -> dict[str, Any]:
+    """Return times, speed-up over lm-eval's best batch size, ratio of tokens, and how far scores agree."""
+    asked = prompts(task, count)
+    runs = [cpu_s(lambda: ours(model, tokenizer, asked)) for _ in range(repeats)]
+    mine, report = runs[0][1]
+    best, equal, apart = float("inf"), 1.0, 0.0
+    for size in sizes:
+        seconds, other = cpu_s(lambda size=size: theirs(model, tokenizer, asked, size))
+        best = min(best, seconds)
+        equal = min(equal, sum(_best(a) == _best(b) for a, b in zip(mine, other, strict=True)) / len(mine))
+        apart = max(
+            apart, *(abs(x - y) for a, b in zip(mine, other, strict=True) for x, y in zip(a, b, strict=True))
+        )
+    seconds = sorted(run[0] for run in runs)[len(runs) // 2]
+    return {
+        "ours_cpu_s": seconds, "lm_eval_cpu_s": best, "speedup": best / seconds,
+        "token_ratio": report.tokens_flat / report.tokens, "argmax_equal": equal, "largest_difference": apart,
+    }  # fmt: skip
+
+
+def _best(values: Sequence[float]) -> int:
+    return max(range(len(values)), key=lambda index: values[index])
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--items", type=int, default=0, help="Questions per task; 0: 6 when quick, else 48.")
+    chosen = arguments(options=options)
+    import torch
+
+    from bimedix.model.load import mixtral_tokenizer, tiny_model
+    from bimedix.model.settings import TinySettings
+
+    torch.set_num_threads(1)
+    tokenizer = mixtral_tokenizer()
+    count = chosen.items or (6 if chosen.quick else 48)
+    figures: dict[str, Any] = {}
+    equal, apart = 1.0, 0.0
+    for size in ("30m",) if chosen.quick else ("30m", "139m"):
+        model = tiny_model(TinySettings(**SHAPES[size]))
+        ours(model, tokenizer, prompts(TASKS[0], 2))
+        theirs(model, tokenizer, prompts(TASKS[0], 2), 8)
+        groups: dict[str, float] = {}
+        for task in TASKS:
+            found = measure(
+                task, model, tokenizer, count, (8,) if chosen.quick else (1, 8, 32), 1 if chosen.quick else 3
+            )
+            equal, apart = min(equal, found["argmax_equal"]), max(apart, found["largest_difference"])
+            groups[task.group] = min(groups.get(task.group, float("inf")), found["speedup"])
+            figures |= {f"{task.name}_{size}_{name}": round(value, 6) for name, value in found.items()}
+        figures[f"speedup_5shot_{size}"] = round(groups["5shot"], 2)
+        figures[f"speedup_options_{size}"] = round(groups["options"], 2)
+        figures[f"speedup_worst_{size}"] = round(min(groups.values()), 2)
+        figures |= {f"goal_{name}_{size}": goal for name, goal in GOALS[size].items()}
+    figures["argmax_equal"] = equal
+    figures["largest_difference"] = apart
+    finish(figures, chosen.json, packages=("torch", "transformers", "lm-eval"))
+
+
+if __name__ == "__main__":
+    main()
