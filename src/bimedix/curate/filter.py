@@ -1,8 +1,20 @@
 """The medical keyword filter of MMedC: the rule as it was released, and a corrected one.
 
-Source: MMedLM (arXiv 2402.13963), `data_collection/filtering/filter.py`; what each step of the released
-rule does, defects included, and what the corrected one changes is told in docs/curate.md. A decision is a
-pure function of the text and a keyword list; both rules scan the text once, by Aho-Corasick.
+As released (MMedLM, arXiv 2402.13963, `data_collection/filtering/filter.py`):
+
+1. both groups are united before lower-casing, so `SIDA` and `Sida` stay two keywords;
+2. a keyword is long with over 10 characters, or over 5 and several words;
+3. a long one counts wherever it is a substring, also inside words;
+4. (an early exit that never changes the verdict)
+5. a short one counts where it equals a piece between white space: `cancer,` is missed;
+6. accepted when distinct keywords and characters of hits by characters of text reach both thresholds;
+7. an empty text is rejected.
+
+All languages take this branch; `as_released_cjk` is the one for zh and ja as it was meant. Nested keywords
+count twice. Corrected: NFC and case-folding, words between Unicode borders, longest first without overlap,
+so that density lies in [0, 1]; substrings in zh and ja; Arabic normalised, its clitics stripped; and some
+keywords that are not generic. A decision is a pure function of text and list; both rules scan the text once,
+by Aho-Corasick.
 """
 
 from collections import Counter

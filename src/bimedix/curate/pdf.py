@@ -184,16 +184,21 @@ def mend_hyphens(text: str) -> str:
 def join_pages(pages: Sequence[tuple[Page, str]], *, mend: bool) -> tuple[str, list[Page]]:
     """Return the whole text and the pages with their places in it; a word cut by a page end is joined."""
     whole = ""
-    placed = []
+    placed: list[Page] = []
     for page, text in pages:
         text = mend_hyphens(text.strip()) if mend else text.strip()
         if whole and text:
             cut = mend and re.search(r"\w[-\u2010]$", whole) and text[0].islower()
             whole = whole[:-1] if cut else whole + "\n"
+            placed = [_within(earlier, len(whole)) for earlier in placed] if cut else placed
         start = len(whole)
         whole += text
         placed.append(structs.replace(page, start=start, end=len(whole)))
     return whole, placed
+
+
+def _within(page: Page, length: int) -> Page:
+    return structs.replace(page, start=min(page.start, length), end=min(page.end, length))
 
 
 # --- OCR ------------------------------------------------------------------------------------------------
