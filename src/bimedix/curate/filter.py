@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Literal
 from unicodedata import normalize
 
@@ -221,7 +222,7 @@ def _stands_before(text: str, start: int, length: int, matcher: _Matcher) -> boo
 
 def without_overlap(spans: list[Span]) -> list[Span]:
     """Keep spans longest first, the earlier of two equal ones, and none that overlaps one that is kept."""
-    spans = sorted(spans, key=_by_start)
+    spans = sorted(spans, key=itemgetter(1))
     kept: list[Span] = []
     cluster: list[Span] = []
     reach = -1
@@ -232,10 +233,6 @@ def without_overlap(spans: list[Span]) -> list[Span]:
         cluster.append(span)
         reach = max(reach, span[2])
     return kept + (cluster if len(cluster) < 2 else _longest_first(cluster))
-
-
-def _by_start(span: Span) -> int:
-    return span[1]
 
 
 def _longest_first(cluster: list[Span]) -> list[Span]:
