@@ -64,6 +64,16 @@ def test_refusals_by_chance_do_not_stall_the_run(share: float) -> None:
     assert per_s > 100
 
 
+def test_a_long_hold_does_not_blow_the_pace_up() -> None:
+    """An endpoint that asks for an hour's rest; the pace goes on from where it was."""
+    pace = Pace()
+    pace.send(0.0)
+    pace.wait_s(0.01)
+    pace.wait_s(3600.0)
+
+    assert pace.per_s <= 64
+
+
 def test_without_refusals_the_pace_is_no_limit() -> None:
     per_s, refused = simulate(20_000)
 

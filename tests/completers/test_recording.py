@@ -62,6 +62,18 @@ def test_a_recorded_run_comes_back_offline(endpoint: str, tmp_path: Path) -> Non
     assert len(path.read_text().splitlines()) == 2
 
 
+def test_two_recorders_of_one_run_share_a_file(endpoint: str, tmp_path: Path) -> None:
+    """Translator and judge with the same `record_to`: neither overwrites the other."""
+    path = tmp_path / "r.jsonl"
+    one, two = (Recorder(quick_completer(endpoint), path) for _ in range(2))
+    for recorder, record_id in ((one, "a"), (two, "b")):
+        recorder.note(Request((), "answer", record_id), Reply("text"))
+    for recorder in (one, two):
+        asyncio.run(recorder.close())
+
+    assert len(path.read_text().splitlines()) == 2
+
+
 def test_a_changed_prompt_is_no_match(endpoint: str, tmp_path: Path) -> None:
     recorder = Recorder(quick_completer(endpoint), tmp_path / "r.jsonl")
     list(run_talks(ask_all(["one"]), recorder, tmp_path / "a", progress=Progress(), name="demo"))

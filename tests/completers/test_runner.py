@@ -163,6 +163,19 @@ def test_calls_in_flight_come_home_before_a_run_stops(ledger: Path) -> None:
     assert sum(reply.cached for reply in again) == answered > 0
 
 
+def test_answers_in_flight_are_kept_when_a_run_is_interrupted(ledger: Path) -> None:
+    """Ctrl-C, or a reader that stops early: nothing that was paid for is asked again."""
+    with running_stub("--latency-s", "0.2") as address:
+        talks = ask_all(f"early {number}" for number in range(40))
+        results = run_talks(talks, quick_completer(address), ledger, progress=Progress(), name="demo")
+        next(results)
+        results.close()
+        answered = read_ledger(address)["billed"]
+        again = run([f"early {number}" for number in range(40)], address, ledger)
+
+    assert sum(reply.cached for reply in again) == answered > 1
+
+
 def test_a_budget_stops_the_run_and_a_higher_one_goes_on(endpoint: str, ledger: Path) -> None:
     """Nothing is spent beyond the budget; after a raise only the rest is asked."""
     texts = [f"budget {number} {'word ' * 20}" for number in range(40)]

@@ -149,7 +149,7 @@ class Desk:
         row = (started, time.time(), reply.model, reply.tokens_in, reply.tokens_out)
         body = _encode(call_body(request)).decode()
         kept = self.ledger.keep_free(key, self.completer.name, body, row, msgspec.json.encode(reply))
-        kept.add_done_callback(lambda _: self._flight.pop(key, None))
+        kept.add_done_callback(lambda done: self._forget(key, done))
         return reply
 
     async def _call(self, endpoint: Endpoint, key: str, request: Request, empties: int) -> Reply:
@@ -223,8 +223,14 @@ class Desk:
 
     def _close(self, key: str, state: str, reply: Reply) -> Reply:
         """Write the end of a call; equal requests share its answer until that is on the disk."""
-        self.ledger.close_call(key, state).add_done_callback(lambda _: self._flight.pop(key, None))
+        self.ledger.close_call(key, state).add_done_callback(lambda done: self._forget(key, done))
         return reply
+
+    def _forget(self, key: str, done: "asyncio.Future[None]") -> None:
+        """Let the ledger answer from now on; a ledger that broke is told by the next write."""
+        self._flight.pop(key, None)
+        if not done.cancelled():
+            done.exception()
 
     def _give_up(self, key: str, reply: Reply, tries: int) -> Reply:
         self._barren += 1

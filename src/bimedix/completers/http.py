@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -12,6 +13,8 @@ from bimedix.completers.prices import Price, cost_usd
 from bimedix.completers.usage import Usage, believe_tokens, prompt_text
 
 Finish = Literal["stop", "length", "refusal", "error"]
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+"""Servers on this machine are never asked through the proxy that the environment names."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 STATUS: dict[int, tuple[Outcome, Billed]] = {
     400: ("fail", "no"), 401: ("stop", "no"), 402: ("stop", "no"), 403: ("stop", "no"), 404: ("stop", "no"),
@@ -157,6 +160,7 @@ class HttpEndpoint:
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
                 timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=30),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=urlsplit(self.url).hostname not in LOOPBACK,
             )
         return self._session
 

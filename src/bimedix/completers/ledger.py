@@ -247,6 +247,8 @@ class Ledger:
             if self._rows and not self._broken:
                 self._insert(self._rows)
                 self._write.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _broken(self.path, error) from error
         finally:
             self._write.close()
             self._read.close()

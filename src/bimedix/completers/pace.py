@@ -125,7 +125,7 @@ class Pace:
         self._at = now
         self._tokens = min(max(1.0, self.per_s * BURST_S), self._tokens + self.per_s * passed_s)
         if self._short:
-            grown = 4.0**passed_s if self.doubling else 1.02**passed_s
+            grown = (4.0 if self.doubling else 1.02) ** min(passed_s, 1.0)
             self.per_s = min(TOP_PER_S, self.per_s * grown)
 
 

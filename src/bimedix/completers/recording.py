@@ -115,6 +115,8 @@ class Recorder:
         await self.inner.close()
         if not self._changed:
             return
+        if self.path.exists():  # another recorder of the same run may have written
+            self._lines = read_recording(self.path) | self._lines
         with written_whole(self.path) as part, part.open("wb") as out:
             for _, line in sorted(self._lines.items()):
                 out.write(msgspec.json.encode(line) + b"\n")

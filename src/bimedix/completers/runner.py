@@ -150,7 +150,7 @@ class _Crowd(Generic[T]):
             while self.line:
                 self.loop.run_until_complete(self._until_something_happens())
                 if self.failure:
-                    self._fail(self.failure)
+                    raise self.failure
                 while self.line and self.line[0][1].done():
                     record_id, task = self.line.popleft()
                     yield record_id, task.result()
@@ -195,21 +195,16 @@ class _Crowd(Generic[T]):
         if not self.failure and not self.line[0][1].done():
             await self.wake.wait()
 
-    def _fail(self, failure: BaseException) -> None:
-        """Let no further call out, wait for those in flight, then raise."""
-        self.desk.stop(failure if isinstance(failure, BimedixError) else BimedixError(str(failure)))
-        open_talks = [task for _, task in self.line if not task.done()]
-        if open_talks:
-            self.loop.run_until_complete(asyncio.wait(open_talks, timeout=DRAIN_S))
-        self.loop.run_until_complete(self.desk.ledger.flush())
-        raise failure
-
     def _clear(self) -> None:
+        """Let no further call out and wait for those in flight: their answers are paid for."""
         open_talks = [task for _, task in self.line]
+        if not open_talks:
+            return
+        self.desk.stop(self.failure if isinstance(self.failure, BimedixError) else BimedixError("stopped"))
+        self.loop.run_until_complete(asyncio.wait(open_talks, timeout=DRAIN_S))
         for task in open_talks:
             task.cancel()
-        if open_talks:
-            self.loop.run_until_complete(asyncio.gather(*open_talks, return_exceptions=True))
+        self.loop.run_until_complete(asyncio.gather(*open_talks, return_exceptions=True))
 
 
 async def _drive(talk: Talk[T], desk: _Front) -> T:
