@@ -93,7 +93,13 @@ def language(code: str) -> Language:
     row = LANGUAGES.get(code) or LANGUAGES.get(code.replace("_", "-").split("-")[0].lower())
     if row is None:
         raise UsageError(
-            f"language '{code}' is not in the table of bimedix.languages.{did_you_mean(code, LANGUAGES)}\n"
+            f"language '{code}' is not in the table of bimedix.languages.{_hint(code)}\n"
             f"  Known codes (ISO 639-1): {', '.join(sorted(LANGUAGES))}."
         )
     return row
+
+
+def _hint(code: str) -> str:
+    """Return a hint by code, or by name in English or in the language itself (`arabic` gives `ar`)."""
+    by_name = {name.lower(): row.code for row in LANGUAGES.values() for name in (row.name, row.own_name)}
+    return did_you_mean(by_name.get(code.lower(), code), LANGUAGES)

@@ -219,7 +219,8 @@ def _build_dataclass(cls: type[Any], value: Any, places: _Places, key: Key) -> A
     try:
         return cls(**built)
     except (ValueError, UsageError) as error:
-        raise _wrong(places, key, str(error)) from error
+        told = str(error).removeprefix(f"[{key[0]}] ") if key else str(error)
+        raise _wrong(places, key, told) from error
 
 
 def _dotted(key: Key) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bimedix.completers.local import LayOut
 
 Kind = Literal["memory", "openai", "anthropic", "local", "recording"]
+_FROM = "Paths of a recipe start from its data folder,"
 ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
 
 
@@ -131,7 +132,11 @@ def _check(settings: CompleterSettings, base: Path) -> tuple[list[str], list[str
                 )
     name = "recording" if settings.kind == "recording" else "model"
     wrong += [f"kind = '{settings.kind}' needs {name} = \"a path\"." for path in paths if not path]
-    missing += [f"{base / path}: no such file." for path in paths if path and not (base / path).exists()]
+    missing += [
+        f"{base / path}: no such file.\n  {_FROM} {base}."
+        for path in paths
+        if path and not (base / path).exists()
+    ]
     return wrong, missing
 
 

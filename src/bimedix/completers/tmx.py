@@ -80,7 +80,10 @@ class _TmxReader:
         if not self._root:
             self._root = name
             if name != "tmx":
-                raise DataError(f"{self.path}:{self.parser.CurrentLineNumber}: root is <{name}>, not <tmx>.")
+                raise DataError(
+                    f"{self.path}:{self.parser.CurrentLineNumber}: root is <{name}>, not <tmx>.\n"
+                    "  Export the memory as TMX 1.4."
+                )
         if name == "tu":
             self._line = self.parser.CurrentLineNumber
             self._id, self._texts = attributes.get("tuid") or f"{self.path.name}:{self._line}", {}
@@ -127,7 +130,10 @@ def read_units(path: Path) -> Iterator[Unit]:
                 reader.parser.Parse(block, not block)
             except expat.ExpatError as error:
                 where = f"{path}:{error.lineno}:{error.offset}"
-                raise DataError(f"{where}: not well-formed TMX: {expat.ErrorString(error.code)}.") from error
+                raise DataError(
+                    f"{where}: not well-formed TMX: {expat.ErrorString(error.code)}.\n"
+                    "  Copy the file again if it was cut off, or export the memory again as TMX 1.4."
+                ) from error
             yield from reader.units
             reader.units.clear()
             if not block:
