@@ -712,8 +712,8 @@ COMMANDS: dict[str, Case] = {
 CASES = FILES | RECIPES | COMMANDS
 NEXT_STEP = (
     "\n  ", "Did you mean", "needed", "needs", "it has:", "--help", "write it as", "is a value", "0 to",
-    "not TOML", "limit is", "is not one of", "above zero", "rank 0", "list (", "or from 1", "0 or more", "known are",
-    "such as", "the name of",
+    "not TOML", "limit is", "is not one of", "above zero", "rank 0", "list (", "or from 1", "0 or more",
+    "known are", "such as", "the name of",
 )  # fmt: skip
 """A message has a second line, or says in its first what is needed."""
 
