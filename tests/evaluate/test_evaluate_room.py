@@ -15,10 +15,11 @@ from bimedix.completers.settings import CompleterSettings  # noqa: E402
 from bimedix.errors import MissingError, RecipeError, UsageError  # noqa: E402
 from bimedix.evaluate import room  # noqa: E402
 from bimedix.evaluate.cache import Cache  # noqa: E402
+from bimedix.evaluate.items import read_items  # noqa: E402
 from bimedix.evaluate.room import run  # noqa: E402
 from bimedix.evaluate.settings import Benchmark, Settings  # noqa: E402
 from bimedix.files import read_json, read_records, write_records  # noqa: E402
-from bimedix.records import MultipleChoice, OpenQuestion, Origin, Prediction  # noqa: E402
+from bimedix.records import Dropped, MultipleChoice, OpenQuestion, Origin, Prediction  # noqa: E402
 from bimedix.stage import Context  # noqa: E402
 
 Maker = Callable[..., list[MultipleChoice]]
@@ -288,3 +289,21 @@ def test_a_completer_is_asked_in_the_items_own_words(place: Path, monkeypatch: p
 def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Settings(**wrong)
+
+
+def test_a_test_set_is_chosen_from_a_rooms_records_by_data_set_and_subject(place: Path, items: Maker) -> None:
+    """What belongs to other test sets of the same file is no drop; a missing key still is."""
+    good = [msgspec.structs.replace(item, subject="anatomy") for item in items("en", 3)]
+    others = [
+        msgspec.structs.replace(good[0], id="o1", subject="genetics"),
+        OpenQuestion("o2", "en", good[0].origin, "What?", "That."),
+        msgspec.structs.replace(good[0], id="o3", answers=()),
+    ]
+    write_records(place / "02_curate" / "records.jsonl", [*good, *others])
+    chosen = Benchmark("anatomy", "records.jsonl", room="curate", subject="anatomy")
+    dropped: list[Dropped] = []
+
+    asked = read_items(chosen, place / "02_curate" / "records.jsonl", dropped.append)
+
+    assert [entry.item.id for entry in asked] == [item.id for item in good]
+    assert [drop.reason for drop in dropped] == ["no answer key"]

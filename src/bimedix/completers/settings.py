@@ -1,6 +1,7 @@
 """Which completer a room uses: one table of its recipe, checked without a network."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -221,3 +222,18 @@ def _open_endpoint(settings: CompleterSettings) -> Completer:
     from bimedix.completers.openai import OpenAiCompleter
 
     return OpenAiCompleter(_address(settings), settings.model, limit_field=settings.limit_field, **shared)
+
+
+def check(settings: CompleterSettings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell what `bimedix validate` should know of a completer, without a network."""
+    wrong, missing = _check(settings, base)
+    yield from (("error", text) for text in wrong)
+    yield from (("missing", text) for text in missing)
+    if wrong or missing:
+        return
+    if settings.kind in ADDRESSES:
+        limit = "no limit" if settings.budget_usd is None else f"at most {settings.budget_usd:g} USD"
+        yield "ok", f"{settings.kind}: {settings.model} at {urlsplit(_address(settings)).hostname}, {limit}"
+    else:
+        named = settings.model or ", ".join(files_of(settings))
+        yield "ok", f"{settings.kind}: {named}"

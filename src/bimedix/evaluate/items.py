@@ -72,6 +72,8 @@ def read_items(
         reason = _why_not(item, benchmark, seen) or (
             "not in only_in" if only and record.id not in only else ""
         )
+        if reason in _NOT_ASKED_FOR and benchmark.room:
+            continue
         if reason:
             drop(Dropped(record.id, ROOM, reason, str(path.name), benchmark.name, encode(record).decode()))
         elif isinstance(item, MultipleChoice):
@@ -87,6 +89,13 @@ def read_items(
     return [Asked(benchmark.name, benchmark.group, item) for item in kept]
 
 
+_NOT_ASKED_FOR = frozenset(
+    {"not a multiple-choice question", "other split", "other data set", "other subject", "other language",
+     "not in only_in"}
+)  # fmt: skip
+"""Not drops where a test set is chosen from a whole room's records: the others were never part of it."""
+
+
 def _why_not(item: object, benchmark: Benchmark, seen: set[tuple[str, str]]) -> str:
     if not isinstance(item, MultipleChoice):
         return "not a multiple-choice question"
@@ -94,6 +103,8 @@ def _why_not(item: object, benchmark: Benchmark, seen: set[tuple[str, str]]) -> 
         return "other split"
     if benchmark.dataset and item.origin.dataset != benchmark.dataset:
         return "other data set"
+    if benchmark.subject and item.subject != benchmark.subject:
+        return "other subject"
     if benchmark.language not in ("auto", item.language):
         return "other language"
     if not item.answers:

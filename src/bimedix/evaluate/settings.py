@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from bimedix.completers.settings import CompleterSettings, files_of
+from bimedix.completers.settings import check as check_completer
 from bimedix.errors import RecipeError, did_you_mean
 from bimedix.languages import language
 
@@ -37,6 +38,8 @@ class Benchmark:
     """Take items of this split only (train, validation, test); empty: all."""
     dataset: str = ""
     """Take items of this data set only, by its name in the records; empty: all."""
+    subject: str = ""
+    """Take items of this subject only, such as `anatomy` of `mmlu_medical`; empty: all."""
     only_in: str = ""
     """Take items only whose id stands in this records file, such as `mix/train.jsonl`: what was taught.
     `room/file`, or a path from the recipe's folder."""
@@ -130,3 +133,22 @@ def input_files(settings: Settings, base: Path) -> Iterator[Path]:
     own = (settings.model, settings.adapter, settings.tokenizer, settings.shots_path)
     named = (*own, *files_of(settings.completer))
     yield from (base / name for name in named if name and (base / name).exists())
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell which test sets and models are there."""
+    if not settings.benchmarks:
+        yield "error", "names no benchmarks; add a table [[evaluate.benchmarks]] per test set"
+    named = [b.path for b in settings.benchmarks if not b.room] + [settings.shots_path]
+    absent = sorted({name for name in named if name and not (base / name).is_file()})
+    yield from (("missing", f"{base / name}: no such file") for name in absent)
+    if not absent and settings.benchmarks:
+        sets = {b.name for b in settings.benchmarks}
+        yield "ok", f"{len(sets)} test sets in {len(settings.benchmarks)} parts: {', '.join(sorted(sets))}"
+    if settings.completer is not None:
+        yield from (
+            (level, f"completer: {text}") for level, text in check_completer(settings.completer, base)
+        )
+    for name in (settings.model, settings.adapter):
+        if name.startswith((".", "/")) and not (base / name).is_dir():
+            yield "missing", f"{base / name}: no such model folder"

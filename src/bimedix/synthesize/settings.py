@@ -1,9 +1,11 @@
 """Settings of the room `synthesize`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bimedix.completers.settings import CompleterSettings, files_of
+from bimedix.completers.settings import check as check_completer
 from bimedix.errors import RecipeError
 
 KINDS = ("dialogue", "rationale")
@@ -67,3 +69,10 @@ def input_files(settings: Settings, base: Path) -> list[Path]:
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise RecipeError(f"[synthesize] {message}")
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell who writes and who checks."""
+    for role, completer in (("completer", settings.completer), ("checker", settings.checker)):
+        if completer is not None:
+            yield from ((level, f"{role}: {text}") for level, text in check_completer(completer, base))

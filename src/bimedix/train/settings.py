@@ -1,10 +1,26 @@
 """Settings of a training run; free of torch."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from bimedix.errors import UsageError
+from bimedix.files import read_json
+from bimedix.model.arithmetic import (
+    NF4_BITS,
+    OPTIMIZER_BYTES,
+    Shape,
+    count_parameters,
+    known_config,
+    memory,
+    shape_of,
+    trainable_parameters,
+)
 from bimedix.model.settings import AdapterSettings, TinySettings
+
+KNOWN_SHAPES = {"mixtral-8x7b": "mixtral_8x7b", "llama-3-8b": "llama3_8b"}
+"""Part of a hub id, in lower case, and the built-in config that has its shape."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +100,61 @@ class Settings:
                 f"train: max_tokens_per_sample {self.max_tokens_per_sample} is above "
                 f"max_tokens_per_micro_batch {self.max_tokens_per_micro_batch}; a sample has to fit in one."
             )
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell what is trained and what it needs on each device, from the base's config alone; no torch."""
+    config, where = _config(settings, base)
+    if config is None:
+        yield "missing", where
+        return
+    yield "ok", f"base {settings.base}: {where}"
+    shape = shape_of(config)
+    whole = count_parameters(shape).total
+    for phase in settings.phases:
+        trained = whole if phase.mode == "full" else trainable_parameters(shape, settings.adapter)
+        share = f"{trained / 1e6:,.1f} M of {whole / 1e6:,.1f} M parameters = {100 * trained / whole:.2f} %"
+        yield "ok", f"phase {phase.mode}: {share} trainable"
+        yield "ok", f"phase {phase.mode}: memory per GPU {_memory(settings, shape, phase)}"
+
+
+def _config(settings: Settings, base: Path) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the config of the base and where it is from, or None and what is missing."""
+    if settings.base == "tiny":
+        return _tiny_config(settings.tiny), "random weights of the shape [train.tiny]"
+    folder = base / settings.base
+    if (folder / "config.json").is_file():
+        return read_json(folder / "config.json"), f"{folder}"
+    if folder.is_dir() or settings.base.startswith((".", "/", "~")) or settings.base.count("/") != 1:
+        return None, f"{folder}: no model folder with a config.json, and no hub id (owner/name)"
+    for part, name in KNOWN_SHAPES.items():
+        if part in settings.base.lower():
+            return known_config(name), "a hub id of known shape; fetched when training starts, unless cached"
+    return None, f"base {settings.base}: a hub id of no known shape; fetch it first, and give its folder"
+
+
+def _tiny_config(tiny: TinySettings) -> dict[str, Any]:
+    return {
+        "model_type": "mixtral", "hidden_size": tiny.hidden, "intermediate_size": tiny.ffn,
+        "num_hidden_layers": tiny.layers, "num_attention_heads": tiny.heads,
+        "num_key_value_heads": tiny.kv_heads, "num_local_experts": tiny.experts,
+        "num_experts_per_tok": tiny.experts_per_token, "vocab_size": tiny.vocab,
+    }  # fmt: skip
+
+
+def _memory(settings: Settings, shape: Shape, phase: Phase) -> str:
+    """Return GB (1e9 bytes) by part: frozen weights, what is trained with its optimizer, activations."""
+    plain = 32.0 if settings.dtype == "float32" else 16.0
+    bits = NF4_BITS["bfloat16"] if settings.adapter.base == "nf4" and phase.mode == "adapter" else plain
+    found = memory(
+        shape, settings.adapter, settings.max_tokens_per_micro_batch, recompute=settings.recompute, bits=bits
+    )
+    parts = {
+        "weights": found.weights, "adapters and AdamW": found.adapters, "activations": found.activations,
+        "scratch": found.scratch,
+    }  # fmt: skip
+    if phase.mode == "full":
+        whole = count_parameters(shape).total * OPTIMIZER_BYTES["adamw_float32"]
+        parts = {"weights and AdamW": whole, "activations": found.activations}
+    listed = " + ".join(f"{name} {size / 1e9:,.1f}" for name, size in parts.items() if size)
+    return f"{sum(parts.values()) / 1e9:,.1f} GB = {listed}"

@@ -1,9 +1,11 @@
 """Settings of the room `translate`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bimedix.completers.settings import CompleterSettings, files_of
+from bimedix.completers.settings import check as check_completer
 from bimedix.errors import RecipeError
 from bimedix.languages import language
 
@@ -65,3 +67,13 @@ def input_files(settings: Settings, base: Path) -> list[Path]:
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise RecipeError(f"[translate] {message}")
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell who translates and judges, and which files are there."""
+    for role, completer in (("completer", settings.completer), ("judge", settings.judge)):
+        if completer is not None:
+            yield from ((level, f"{role}: {text}") for level, text in check_completer(completer, base))
+    for name in (settings.glossary, settings.memory):
+        if name and not (base / name).is_file():
+            yield "missing", f"{base / name}: no such file"
