@@ -148,3 +148,25 @@ def test_settings_name_the_files_they_read() -> None:
     named = input_files(settings(glossary="terms.csv"), Path("/base"))
 
     assert named == [Path("/base/terms.csv"), Path("/base/memory.jsonl")]
+
+
+def test_one_output_for_many_inputs_is_found_over_the_set(folder: Path) -> None:
+    """Each looks like a fine sentence and passes alone; together they go to a person."""
+    questions = [
+        "Which vein drains the left kidney in adults?", "What colour does bile have before storage?",
+        "Why do premature newborns lose heat so fast?", "Where does digestion of starch begin first?",
+    ]  # fmt: skip
+    items = [OpenQuestion(f"s{n}", "en", Origin("demo"), text, "Yes.") for n, text in enumerate(questions)]
+    same = "أي من الأوردة التالية يصرف الدم من الكلية اليسرى لدى البالغين الأصحاء؟"
+    pairs = [ParallelText(str(n), "en", Origin("m"), text, same, "ar") for n, text in enumerate(questions)]
+    pairs.append(ParallelText("yes", "en", Origin("m"), "Yes.", "نعم.", "ar"))
+    write_records(folder / "curate" / "records.jsonl", items)
+    write_records(folder / "memory.jsonl", pairs)
+    context = Context(folder / "calls.sqlite", base=folder)
+    alone = run(settings(set_checks=False), {"curate": folder / "curate"}, folder / "alone", context)
+    run(settings(), {"curate": folder / "curate"}, folder / "out", context)
+    found = translated(folder / "out").values()
+
+    assert alone.figures["routes"] == {"accepted": 4}
+    assert {translation.route for translation in found} == {"review"}
+    assert not (folder / "out" / "drafts.jsonl").exists()

@@ -15,6 +15,7 @@ from bimedix.prompts.judging import judge_prompt_hash
 from bimedix.records import Item, Translation
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
 from bimedix.translate.checks import Checks
+from bimedix.translate.compared import compared
 from bimedix.translate.flow import Outcome, Tools, translate_item
 from bimedix.translate.hints import hints
 from bimedix.translate.routing import errors
@@ -52,7 +53,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         budget_usd=settings.completer.budget_usd, by_purpose=judge,
     )  # fmt: skip
     with StageWriter(out, ROOM) as stage:
-        for translation in _kept(outcomes, waiting, stage, report):
+        kept = _kept(outcomes, waiting, stage, report)
+        for translation in compared(kept, out, context.seed, settings) if settings.set_checks else kept:
             report.add(translation)
             stage.write(translation)
     return stage.summary(inbox.read, **report.figures(), left_alone=dict(sorted(inbox.left_alone.items())))

@@ -36,6 +36,9 @@ class Settings:
     """Share of the accepted translations that is read all the same, drawn uniformly by (seed, id)."""
     checks: tuple[str, ...] = ()
     """Integrity checks to run, by name; empty: all."""
+    set_checks: bool = True
+    """Also compare the translations with each other: one output for many inputs, a leaked example. Holds
+    their words in memory, about 10 KiB a record."""
     glossary: str = ""
     """CSV with a column per language code; terms found in a record go into its prompt."""
     memory: str = ""
