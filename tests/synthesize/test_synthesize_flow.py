@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bimedix.completers.base import Request
+from bimedix.completers.base import Reply, Request
 from bimedix.errors import RecipeError
 from bimedix.prompts.synthesis import check_prompt, dialogue_prompt, gold_ids, option_ids, read_answers
 from bimedix.records import Dialogue, MultipleChoice, OpenQuestion, Origin
@@ -129,6 +129,16 @@ def test_turns_alternate_and_meet_their_aim(drive: Drive) -> None:
         "no JSON object in the reply",
     )  # fmt: skip
     assert made.sample == 3
+
+
+def test_an_endpoint_that_refuses_the_request_is_not_asked_four_times(drive: Drive) -> None:
+    def broken(request: Request) -> Reply:
+        return Reply("", finish="error", error="400: too long")
+
+    made, requests = drive(make_dialogue(ITEM, SETTINGS, seed=1), broken)
+
+    assert len(requests) == 1
+    assert made.reasons == ("the endpoint would not take it",)
 
 
 def test_numbers_of_the_item_may_be_said_otherwise(drive: Drive) -> None:

@@ -15,7 +15,7 @@ from msgspec import structs
 from bimedix.completers.base import Job, Request, Talk
 from bimedix.draws import uniform_draw
 from bimedix.languages import language
-from bimedix.prompts.asking import Ask, Tally, ask_all, ask_once
+from bimedix.prompts.asking import FAILED, Ask, Tally, ask_all, ask_once
 from bimedix.prompts.synthesis import (
     Prompt,
     Rationale,
@@ -77,6 +77,8 @@ def make_dialogue(item: MultipleChoice, settings: Settings, *, seed: int) -> Tal
         answer = yield from ask_once(Ask(request, partial(read_dialogue, id=prompt.id)), tally)
         if answer.value is None:
             reasons.append(answer.error.reason if answer.error else "no reply")
+            if reasons[-1] == FAILED:
+                break
             continue
         problems = dialogue_problems(item, answer.value, exchanges, settings)
         if problems:
@@ -117,6 +119,8 @@ def make_rationale(item: MultipleChoice, settings: Settings, *, seed: int) -> Ta
         answer = yield from ask_once(Ask(request, partial(read_rationale, item=item, id=prompt.id)), tally)
         if answer.value is None:
             reasons.append(answer.error.reason if answer.error else "no reply")
+            if reasons[-1] == FAILED:
+                break
             continue
         text = rationale_text(item, answer.value)
         if problem := _rationale_problem(item, answer.value):

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bimedix.completers.settings import open_completer
 from bimedix.draws import uniform_draw
 from bimedix.errors import MissingError
 from bimedix.files import RecordWriter, read_any_records
-from bimedix.prompts.asking import Tally
+from bimedix.prompts.asking import FAILED, Tally
 from bimedix.prompts.synthesis import prompt_hash
 from bimedix.records import Dialogue, MultipleChoice
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
@@ -48,8 +48,8 @@ class Provenance(Struct, frozen=True):
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Make dialogues and rationales from the multiple-choice items of `curate`.
 
-    An item whose tries were all rejected is dropped with the reason of the last one: those that never reach
-    their answer are a list of doubtful keys.
+    An item whose tries were all rejected is dropped with the last reason: those that never reach their answer
+    are a list of doubtful keys.
     """
     inbox = Inbox(settings, inputs, context.seed)
     asked: dict[str, tuple[str, MultipleChoice]] = {}
@@ -77,12 +77,17 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             repeated = made.record is not None and report.opens_too_often(made.record)
             report.add(kind, item, made, repeated=repeated)
             if made.record is None or repeated:
-                reason = "opens like others" if repeated else f"{kind}: {made.reasons[-1]}"
+                reason = "opens like others" if repeated else f"{kind}: {_told(made.reasons)}"
                 stage.drop(made.record or item, reason, place=item.id, detail="; ".join(made.reasons))
                 continue
             stage.write(made.record)
             provenance.write(_provenance(kind, item, made))
     return stage.summary(inbox.read, **report.figures(), left_alone=dict(sorted(inbox.left_alone.items())))
+
+
+def _told(reasons: Sequence[str]) -> str:
+    """Return why an item was given up: the last reason that lies with what was written."""
+    return next((reason for reason in reversed(reasons) if reason != FAILED), reasons[-1])
 
 
 def _provenance(kind: str, item: MultipleChoice, made: Made) -> Provenance:
