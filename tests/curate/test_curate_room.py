@@ -102,6 +102,18 @@ def test_every_step_accounts_for_every_record(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_test_and_validation_items_pass_whole(tmp_path: Path) -> None:
+    """A test set keeps its size, repeats and all, and takes no training record with it."""
+    test = OpenQuestion("t:1", "en", Origin("exam", split="test"), "Dose of aspirin?", "5 mg")
+    again = OpenQuestion("t:2", "ar", Origin("exam", split="test"), "Dose of aspirin?", "5 mg")
+    train = OpenQuestion("x:1", "en", Origin("exam", split="train"), "Dose of aspirin?", "5 mg")
+    summary, kept, dropped = curate(tmp_path, test, again, train)
+
+    assert kept == ["t:1", "t:2", "x:1"] and not dropped
+    assert summary.figures["untouched"] == 2
+    assert summary.figures["steps"][0]["in"] == 1
+
+
 def test_records_that_are_no_source_records_are_set_aside(tmp_path: Path) -> None:
     """A prediction in the input is neither kept nor silently lost."""
     stray = Prediction("x", "en", "b", "m", "p", 2, (0,), (0,), True)

@@ -386,6 +386,7 @@ def test_statistics_are_sums_over_the_records(tmp_path: Path) -> None:
 
     assert told == again
     assert mixed.statistics["total"]["tokens"] == sum(cell[2] for cell in again.values())
+    assert sum(row["samples"] for row in mixed.statistics["licences"]) == len(mixed.records)
     assert sum(row["share_of_tokens"] for row in mixed.statistics["by_source"]) == pytest.approx(1, abs=1e-4)
 
 

@@ -67,13 +67,18 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
                 tally.unread += 1
                 stage.put(record)
                 continue
+            if record.origin.split in settings.untouched:
+                tally.untouched += 1
+                tally.count(record, None)
+                stage.write(record)
+                continue
             removal = next((found for step in steps if (found := step.objects(record))), None)
             tally.count(record, removal)
             if removal:
                 stage.drop(record, removal.reason, place=removal.place, detail=removal.detail)
             else:
                 stage.write(record)
-        _check_counts(steps, tally.read - tally.unread, stage.written)
+        _check_counts(steps, tally.read - tally.unread - tally.untouched, stage.written - tally.untouched)
         return stage.summary(tally.read, **tally.figures(steps))
 
 
@@ -152,6 +157,7 @@ def _repeat_check() -> Check:
 class _Tally:
     read: int = 0
     unread: int = 0
+    untouched: int = 0
     kept: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -162,6 +168,7 @@ class _Tally:
     def figures(self, steps: list[Step]) -> dict[str, Any]:
         groups = sorted(self.kept.keys() | self.lost.keys())
         return {
+            "untouched": self.untouched,
             "steps": [
                 {"step": s.name, "in": s.read, "out": s.passed, "dropped": dict(sorted(s.dropped.items()))}
                 for s in steps

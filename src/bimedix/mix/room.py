@@ -90,9 +90,10 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         _admit_all(work, inputs)
         _check_sides(work.rows, settings)
         fate, ranked = choose(work.rows, settings, context.seed)
-        words, splits = _write_chosen(work, out, fate, ranked)
+        words, licences, splits = _write_chosen(work, out, fate, ranked)
         passages = _write_passages(work, out)
-        figures = _statistics(work, fate == KEPT, words, splits) | {"passages": passages}
+        figures = _statistics(work, fate == KEPT, words, splits)
+        figures |= {"licences": licences, "passages": passages}
         write_json(out / "statistics.json", figures)
         write_json(out / "decontamination.json", _decontamination(work, inputs))
         _check_counts(work, passages["read"])
@@ -211,9 +212,11 @@ def _check_sides(rows: Candidates, settings: Settings) -> None:
 # --- second pass ----------------------------------------------------------------------------------------
 
 
-def _write_chosen(work: _Run, out: Path, fate: Column, ranked: Column) -> tuple[Words, dict[str, int]]:
-    """Write the kept records in order, drop the others, and count words."""
-    words = Words()
+def _write_chosen(
+    work: _Run, out: Path, fate: Column, ranked: Column
+) -> tuple[Words, list[dict[str, Any]], dict[str, int]]:
+    """Write the kept records in order, drop the others; return words, samples by licence, sizes of splits."""
+    words, licences = Words(), Counter[tuple[str, str]]()
     decode = msgspec.json.Decoder(Conversation).decode
     work.spool.flush()
     with ExitStack() as stack:
@@ -230,9 +233,11 @@ def _write_chosen(work: _Run, out: Path, fate: Column, ranked: Column) -> tuple[
                 continue
             work.stage.write(record)
             files[work.rows.split[row]].write(record)
+            licences[record.origin.dataset, record.origin.licence] += 1
             for message in record.messages:
                 words.add(message.content, record.language)
-    return words, {"train": files[TRAIN].tally.written, "validation": files[VALIDATION].tally.written}
+    listed = [{"source": s, "licence": t, "samples": n} for (s, t), n in sorted(licences.items())]
+    return words, listed, {"train": files[TRAIN].tally.written, "validation": files[VALIDATION].tally.written}
 
 
 def _write_passages(work: _Run, out: Path) -> dict[str, Any]:
