@@ -37,6 +37,8 @@ class Stub:
         self.in_flight = self.most_in_flight = 0
         self.bucket, self.filled = max(1.0, cap_per_s), time.monotonic()
         self.bodies: list[dict[str, Any]] = []
+        self.files: list[bytes] = []
+        self.batches: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -116,11 +118,68 @@ class Stub:
         self.bucket -= 1
         return False
 
+    async def upload(self, request: web.Request) -> web.Response:
+        field = (await request.post())["file"]
+        assert isinstance(field, web.FileField)
+        return web.json_response({"id": self.keep(field.file.read())})
+
+    def keep(self, data: bytes) -> str:
+        self.files.append(data)
+        return f"file-{len(self.files) - 1}"
+
+    async def download(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.files[int(request.match_info["id"].removeprefix("file-"))])
+
+    async def create_batch(self, request: web.Request) -> web.StreamResponse:
+        """Make a batch; the first one's answer is lost when its prompts say `lose-create`."""
+        batch = await request.json() | {"id": f"batch-{len(self.batches)}", "created_at": time.time()}
+        self.batches.append(batch)
+        data = self.files[int(batch["input_file_id"].removeprefix("file-"))]
+        if b"lose-create" in data and len(self.batches) == 1:
+            return self.hang_up(request)
+        return web.json_response(batch)
+
+    async def list_batches(self, request: web.Request) -> web.Response:
+        """Two a page, so that paging is used."""
+        names = [batch["id"] for batch in self.batches]
+        start = names.index(request.query["after"]) + 1 if "after" in request.query else 0
+        more = start + 2 < len(names)
+        return web.json_response({"data": self.batches[start : start + 2], "has_more": more})
+
+    async def read_batch(self, request: web.Request) -> web.Response:
+        """A batch ends `latency_s` after it was made, and is billed then."""
+        batch = self.batches[int(request.match_info["id"].removeprefix("batch-"))]
+        if "output_file_id" not in batch and time.time() - batch["created_at"] >= self.latency_s:
+            self.end_batch(batch)
+        return web.json_response({"status": "in_progress"} | batch)
+
+    def end_batch(self, batch: dict[str, Any]) -> None:
+        """Answer in reverse order; the fault of a line may expire, double, rename or lose it."""
+        good, bad = [], []
+        data = self.files[int(batch["input_file_id"].removeprefix("file-"))]
+        for line in map(json.loads, reversed(data.split(b"\n")[:-1])):
+            call = line["body"]
+            key = hashlib.blake2b(json.dumps(call, sort_keys=True).encode(), digest_size=8).hexdigest()
+            self.attempts[key] += 1
+            prompt = call["messages"][-1]["content"]
+            fault = pick_fault(prompt, self.attempts[key])
+            row: dict[str, Any] = {"custom_id": line["custom_id"], "response": None, "error": None}
+            if fault == "expired":
+                bad.append(row | {"error": {"code": "batch_expired"}})
+                continue
+            row["response"] = {"status_code": 200, "body": json.loads(self.bill(call, key, prompt, fault))}
+            other = row | {"custom_id": "someone-else"}
+            good += {"doubled": [row, row], "unknown": [other], "missing": []}.get(fault, [row])
+        rows = ("\n".join(json.dumps(row, ensure_ascii=False) for row in part) for part in (good, bad))
+        files = [self.keep(text.encode() + b"\n") if text else None for text in rows]
+        batch |= {"output_file_id": files[0], "error_file_id": files[1]}
+        batch["status"] = "expired" if bad else "completed"
+
     async def ledger(self, request: web.Request) -> web.Response:
         return web.json_response({
             "attempts": self.attempts.total(), "calls": len(self.attempts), "billed": self.billed.total(),
             "billed_calls": len(self.billed), "most_in_flight": self.most_in_flight,
-            "tokens": self.tokens, "faults": dict(self.faults),
+            "tokens": self.tokens, "faults": dict(self.faults), "batches": len(self.batches),
             "bodies": self.bodies, "headers": self.headers,
         })  # fmt: skip
 
@@ -138,6 +197,11 @@ def build_app(latency_s: float = 0.0, cap_per_s: float = 0.0) -> web.Application
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post("/v1/chat/completions", stub.chat)
     app.router.add_get("/ledger", stub.ledger)
+    app.router.add_post("/v1/files", stub.upload)
+    app.router.add_get("/v1/files/{id}/content", stub.download)
+    app.router.add_post("/v1/batches", stub.create_batch)
+    app.router.add_get("/v1/batches", stub.list_batches)
+    app.router.add_get("/v1/batches/{id}", stub.read_batch)
     return app
 
 

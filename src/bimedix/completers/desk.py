@@ -50,7 +50,7 @@ class Desk:
     ) -> None:
         self.completer, self.ledger, self.recorder = completer, ledger, recorder
         self.endpoint = completer if isinstance(completer, Endpoint) else None
-        self.lane = Lane(completer.parallel, paced=self.endpoint is not None)
+        self.lane = Lane(completer.parallel, paced=self.endpoint is not None and self.endpoint.paced)
         self.purse = Purse(ledger, budget_usd)
         self.counts: Counter[str] = Counter()
         self._flight: dict[str, asyncio.Future[Reply]] = {}
@@ -196,6 +196,8 @@ class Desk:
                 raw = await endpoint.send(request)
             finally:
                 self.lane.leave(place, refused=raw.status in TOO_FAST)
+            if raw.adopted:
+                self.ledger.adopt(key)
             await self.ledger.keep(attempt, raw)
             reading = endpoint.read(request, raw)
             self.ledger.settle(attempt, reading)

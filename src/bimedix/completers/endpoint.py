@@ -41,6 +41,8 @@ class RawAnswer(Struct, frozen=True):
     """What broke the transport; empty when the body is whole."""
     sent: bool = True
     """False: the request never left, so it cannot be billed."""
+    adopted: bool = False
+    """It answers an earlier attempt of this call, one that a killed run had left at the provider."""
 
 
 class Reading(Struct, frozen=True):
@@ -60,6 +62,8 @@ class Endpoint(Protocol):
 
     name: str
     parallel: int
+    paced: bool
+    """Calls a second matter; False: what is sent is gathered first."""
     tries: int
     """Sends per call before it is given up; waiting on request of the endpoint does not count."""
     backoff_s: float

@@ -1,6 +1,7 @@
 """What all endpoints over HTTP have in common: one POST per call, and what its status means."""
 
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -50,6 +51,7 @@ class HttpEndpoint:
     """
 
     url: str
+    paced = True
     tries = 6
     backoff_s = 0.5
 
@@ -67,6 +69,7 @@ class HttpEndpoint:
         self.name, self.model, self.parallel, self.price = name, model, parallel, price
         self.timeout_s, self.max_wait_s = timeout_s, max_wait_s
         self._key = key
+        self._draw = Random()
         self._session: aiohttp.ClientSession | None = None
 
     def headers(self, key: str) -> dict[str, str]:

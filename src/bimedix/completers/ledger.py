@@ -190,6 +190,12 @@ class Ledger:
         row = (raw.status, raw.retry_after, raw.request_id, raw.content_type, raw.error, attempt)
         await self.commit(_ANSWER, (time.time(), *row))
 
+    def adopt(self, key: str) -> None:
+        """Take the lost attempts of a call out of the bill: their answer was found and is booked now."""
+        self._add(
+            "UPDATE attempts SET outcome = 'retry', billed = 'no' WHERE key = ? AND outcome = 'lost'", (key,)
+        )
+
     def settle(self, attempt: int, reading: Reading) -> None:
         """Write what an answer was; committed with the next group."""
         reply = reading.reply

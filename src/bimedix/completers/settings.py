@@ -35,8 +35,10 @@ class CompleterSettings:
     """Rooms write this into their requests; 0 = the most likely answer."""
     max_new_tokens: int = 1024
     """Tokens of an answer, written into requests; a cut answer is asked for again with twice as many."""
+    mode: Literal["online", "batch"] = "online"
+    """batch: gathered calls at the provider's batch price, answered within a day (kind openai)."""
     parallel: int = 16
-    """Calls in flight at most; the pace (calls a second) is found out by itself."""
+    """Calls in flight at most (batch: thousands); the pace, in calls a second, is found out by itself."""
     budget_usd: float | None = None
     """The most a room may spend in a run folder, resumes included; none: no limit."""
     unpriced: bool = False
@@ -156,6 +158,10 @@ def _check_numbers(settings: CompleterSettings) -> list[str]:
 
 def _check_endpoint(settings: CompleterSettings) -> list[str]:
     wrong = []
+    if settings.mode == "batch" and settings.kind != "openai":
+        wrong.append(f"mode = 'batch' is there for kind 'openai', not for '{settings.kind}'.")
+    if settings.mode not in ("online", "batch"):
+        wrong.append(f"mode = '{settings.mode}'; known: online, batch.")
     address = urlsplit(_address(settings))
     if address.scheme not in {"http", "https"} or not address.hostname:
         wrong.append(f"base_url = '{settings.base_url}' is no address such as http://localhost:8000/v1.")
@@ -219,6 +225,10 @@ def _open_endpoint(settings: CompleterSettings) -> Completer:
         from bimedix.completers.anthropic import AnthropicCompleter
 
         return AnthropicCompleter(_address(settings), settings.model, **shared)
+    if settings.mode == "batch":
+        from bimedix.completers.batch import BatchCompleter
+
+        return BatchCompleter(_address(settings), settings.model, limit_field=settings.limit_field, **shared)
     from bimedix.completers.openai import OpenAiCompleter
 
     return OpenAiCompleter(_address(settings), settings.model, limit_field=settings.limit_field, **shared)
