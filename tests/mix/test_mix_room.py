@@ -418,6 +418,15 @@ def test_frequent_words_leave_grammar_out_and_join_spellings(tmp_path: Path) -> 
     assert words["ar"]["اصابه"] == 4 and "في" not in words["ar"]
 
 
+def test_frequent_words_are_those_of_the_items_not_of_their_frames(tmp_path: Path) -> None:
+    """Every exam question asks for a letter; that is no subject of the data."""
+    mixed = mix(tmp_path, [exam(n) for n in range(9)], languages=())
+    words = {row["word"] for row in mixed.statistics["frequent_words"]["en"]}
+
+    assert all("letter" in record.messages[0].content for record in mixed.records)
+    assert "option" in words and "letter" not in words
+
+
 # --- passages -------------------------------------------------------------------------------------------
 
 

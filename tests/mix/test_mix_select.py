@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bimedix.mix.figures import Words, stop_words
 from bimedix.mix.segments import segments_of, windows
-from bimedix.mix.select import balance, chance, nearest_prefix, pair_key
+from bimedix.mix.select import balance, draw, nearest_prefix, pair_key
 from bimedix.mix.units import with_unit
 from bimedix.records import Origin, Passage
 from bimedix.tokens import count_tokens, token_starts
@@ -40,14 +40,12 @@ def test_one_side_stays_whole_and_the_other_is_within_a_record(
 
 
 def test_draws_depend_on_seed_purpose_and_key() -> None:
-    """Three different draws, each the same whenever it is asked for, evenly spread."""
-    draws = [chance(17, "order", f"id:{n}") for n in range(4000)]
+    """Three different draws, each the same whenever it is asked for, evenly spread over 64 bits."""
+    draws = [draw(17, "order", f"id:{n}") for n in range(4000)]
 
-    assert (
-        chance(17, "order", "id:3") == draws[3] != chance(18, "order", "id:3") != chance(17, "pair", "id:3")
-    )
-    assert min(draws) >= 0 and max(draws) < 1
-    assert sum(draws) / 4000 == pytest.approx(0.5, abs=0.03)
+    assert draw(17, "order", "id:3") == draws[3]
+    assert draws[3] not in (draw(18, "order", "id:3"), draw(17, "pair", "id:3"))
+    assert sum(draws) / 4000 / 2**64 == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +153,8 @@ def test_each_language_has_stop_words(code: str) -> None:
 def test_languages_without_spaces_count_neighbouring_characters() -> None:
     """糖尿病 gives 糖尿 and 尿病; particles and hiragana end a run."""
     words = Words()
-    words.add("糖尿病的治疗", "zh")
-    words.add("糖尿病の治療をする", "ja")
+    words.add(Passage("p:1", "zh", Origin("book"), "糖尿病的治疗"))
+    words.add(Passage("p:2", "ja", Origin("book"), "糖尿病の治療をする"))
 
     assert [row["word"] for row in words.most_frequent("zh", 9)] == sorted(["糖尿", "尿病", "治疗"])
     assert [row["word"] for row in words.most_frequent("ja", 9)] == sorted(["糖尿", "尿病", "治療"])

@@ -17,6 +17,8 @@ from typing import Any
 from bimedix.languages import LANGUAGES
 from bimedix.mix.select import Candidates, Column
 from bimedix.mix.units import with_unit
+from bimedix.overlap.duplicates import Textual, text_of
+from bimedix.records import Conversation
 from bimedix.text import normalise
 
 TOKENIZER = "Mixtral-8x7B (32,000 pieces)"
@@ -145,19 +147,24 @@ class Words:
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
-    """All words of a language, stop words and numbers included; 0 where words are not spaced."""
+    """All words of the messages, stop words, numbers and frames included; 0 where words are not spaced."""
 
-    def add(self, text: str, language: str) -> None:
-        """Count a text."""
-        counter = self.counts.setdefault(language, Counter())
-        if language in LANGUAGES and not LANGUAGES[language].spaced:
-            for run in _IDEOGRAPHS.findall(text.translate(breaks(language))):
+    def add(self, item: Textual) -> None:
+        """Count the words of an item's own texts: frames of questions would outnumber every topic."""
+        counter = self.counts.setdefault(item.language, Counter())
+        text = text_of(item)
+        if item.language in LANGUAGES and not LANGUAGES[item.language].spaced:
+            for run in _IDEOGRAPHS.findall(text.translate(breaks(item.language))):
                 counter.update(map("".join, pairwise(run)))
         else:
             counter.update(_LETTERS.findall(text.casefold()))
-            self.totals[language] += len(text.split())
         if len(counter) > _MOST_WORDS:
-            self.counts[language] = Counter(dict(counter.most_common(_MOST_WORDS // 2)))
+            self.counts[item.language] = Counter(dict(counter.most_common(_MOST_WORDS // 2)))
+
+    def measure(self, record: Conversation) -> None:
+        """Count what stands between spaces in the messages, for tokens per word."""
+        if record.language in LANGUAGES and LANGUAGES[record.language].spaced:
+            self.totals[record.language] += sum(len(m.content.split()) for m in record.messages)
 
     def most_frequent(self, language: str, count: int) -> list[dict[str, Any]]:
         """Return the most frequent words that are no stop words, in their normalised form."""

@@ -1,7 +1,7 @@
 """The room `mix`: one shuffled, decontaminated training set in a declared ratio, with its statistics.
 
-Two passes over a spool: the first lays every admitted item out as chat messages and notes its size, language
-and draws in columns (about 60 bytes a record); the second reads the chosen ones back in their order. Files:
+Two passes over a spool: the first notes size, language and draws of every admitted item in columns (about
+60 bytes a record); the second reads the items back in their order and writes the chosen ones. Files:
 `train.jsonl`, `validation.jsonl`, `records.jsonl` (both, in order), `passages.jsonl` (running text for
 continued pre-training, whole or cut), `dropped.jsonl`, `statistics.json`, `decontamination.json`.
 """
@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import msgspec
 
+from bimedix.draws import uniform_draw
 from bimedix.errors import BimedixError, RecipeError
 from bimedix.files import RecordWriter, hash_file, write_json
 from bimedix.mix.figures import TOKENIZER, Words, aligned_fertility, fertility, ratios, tables, write_checked
@@ -37,7 +38,6 @@ from bimedix.mix.select import (
     VALIDATION,
     Candidates,
     Column,
-    chance,
     choose,
     draw,
     pair_key,
@@ -148,8 +148,8 @@ def _admit(work: _Run, item: Mixed) -> None:
     if isinstance(item, Passage):
         work.passages.append((order, *_spooled(work, encode(item))))
         return
+    offset, _ = _spooled(work, encode(item))
     laid_out = lay_out(item, work.settings.with_rationale, work.context.seed)
-    offset, _ = _spooled(work, encode(laid_out))
     _note(work.rows, laid_out, _split_of(item, work), order, offset)
 
 
@@ -162,7 +162,7 @@ def lay_out(item: Mixed, with_rationale: float, seed: int) -> Conversation:
         return item
     if isinstance(item, Passage):
         raise TypeError("passages are not laid out as chat")
-    shown = chance(seed, "rationale", pair_key(item.id)) < with_rationale
+    shown = uniform_draw(seed, "rationale", pair_key(item.id)) < with_rationale
     messages = to_messages(item, with_rationale=shown)
     kind: Any = TYPES[type(item)]
     return Conversation(item.id, item.language, item.origin, messages, kind, item.parents)
@@ -172,7 +172,7 @@ def _split_of(item: Mixed, work: _Run) -> int:
     """Return the split of the item's lineage: all that was made from one item stays on one side."""
     root = min(roots_of(item))
     share = work.settings.validation_share
-    return VALIDATION if chance(work.context.seed, "validation", root) < share else TRAIN
+    return VALIDATION if uniform_draw(work.context.seed, "validation", root) < share else TRAIN
 
 
 def _spooled(work: _Run, line: bytes) -> tuple[int, int]:
@@ -217,7 +217,7 @@ def _write_chosen(
 ) -> tuple[Words, list[dict[str, Any]], dict[str, int]]:
     """Write the kept records in order, drop the others; return words, samples by licence, sizes of splits."""
     words, licences = Words(), Counter[tuple[str, str]]()
-    decode = msgspec.json.Decoder(Conversation).decode
+    decode = msgspec.json.Decoder(Mixed).decode
     work.spool.flush()
     with ExitStack() as stack:
         files = {
@@ -227,15 +227,16 @@ def _write_chosen(
         rows = ranked.tolist()
         for row in work.context.progress.track(rows, "mix: write", total=len(rows)):
             work.spool.seek(work.rows.offset[row])
-            record = decode(work.spool.readline())
+            item = decode(work.spool.readline())
             if fate[row] != KEPT:
-                work.stage.drop(record, _WHY[int(fate[row])])
+                work.stage.drop(item, _WHY[int(fate[row])])
                 continue
+            record = lay_out(item, work.settings.with_rationale, work.context.seed)
             work.stage.write(record)
             files[work.rows.split[row]].write(record)
             licences[record.origin.dataset, record.origin.licence] += 1
-            for message in record.messages:
-                words.add(message.content, record.language)
+            words.add(item)
+            words.measure(record)
     listed = [{"source": s, "licence": t, "samples": n} for (s, t), n in sorted(licences.items())]
     return words, listed, {"train": files[TRAIN].tally.written, "validation": files[VALIDATION].tally.written}
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from bimedix.draws import uniform_draw
 from bimedix.mix.settings import Basis, Settings
 
 Column: TypeAlias = Any
@@ -26,11 +27,6 @@ def draw(seed: int, purpose: str, key: str) -> int:
     """Return 64 bits that depend on (seed, purpose, key) alone."""
     digest = hashlib.blake2b(f"{seed}:{purpose}:{key}".encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "big")
-
-
-def chance(seed: int, purpose: str, key: str) -> float:
-    """Return a number in [0, 1) that depends on (seed, purpose, key) alone."""
-    return (draw(seed, purpose, key) >> 11) / (1 << 53)
 
 
 def pair_key(id: str) -> str:
@@ -54,7 +50,7 @@ class Candidates:
     tokens: "array[int]" = field(default_factory=lambda: array("Q"))
     characters: "array[int]" = field(default_factory=lambda: array("Q"))
     offset: "array[int]" = field(default_factory=lambda: array("Q"))
-    """Where the laid-out record lies in the spool."""
+    """Where the item lies in the spool."""
     names: dict[str, list[str]] = field(default_factory=lambda: {"type": [], "language": [], "source": []})
     """Names behind the numbers of those columns."""
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -166,7 +162,7 @@ def _paired(candidates: Candidates, settings: Settings, seed: int) -> Column:
     for rows in _groups(candidates.values("pair")):
         key = str(int(candidates.pair[rows[0]]))
         sides = [rows[targets[rows]], rows[~targets[rows]]]
-        staying = sides[0 if chance(seed, "pair", key) < share else 1]
+        staying = sides[0 if uniform_draw(seed, "pair", key) < share else 1]
         if not len(staying):
             staying = rows
         names = sorted(
