@@ -41,7 +41,7 @@ def _fold_char(char: str) -> str:
         return _SINGLE[char]
     if unicodedata.category(char) == "Nd":
         return str(unicodedata.decimal(char))
-    if "！" <= char <= "～" and char not in "！？":
+    if "！" <= char <= "～" and char not in "！？，":
         return _SINGLE.get(chr(ord(char) - 0xFEE0), chr(ord(char) - 0xFEE0))
     base = unicodedata.normalize("NFD", char)[0]
     return base if base != char and base.isalpha() and not "\u3040" <= char <= "\ud7ff" else char

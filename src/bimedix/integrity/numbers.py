@@ -59,7 +59,7 @@ _DIGITS_FIRST = re.compile(rf"(\d[\d.,٫]*)-?([{_LETTER}]+)")
 _ARABIC_CLITIC = re.compile(r"(?:[وفبلك]|ال|وال|بال|لل|فال|كال)-?(?=\d)")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _NUMBER = re.compile(
-    r"(?<![\d])(?:\d{1,3}(?:\u00a0\d{3})+(?!\d)|\d+(?:[.,٫٬]\d+)*|(?<![\w.])[.٫]\d+)"
+    r"(?<![\d])(?:\d{1,3}(?:\u00a0\d{3})+(?!\d)|\d+(?:[.,٫٬·]\d+)*|(?<![\w.])[.٫·]\d+)"
     r"(?:(?P<power>[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|\^(?P<caret>-?\d+)|<sup>(?P<sup>-?\d+)</sup>)?"
 )
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]|[.,]\d)")
@@ -82,7 +82,7 @@ def readings(written: str, code: str) -> tuple[Fraction, ...]:
     `1,234` is a thousand and more or a decimal; in English a point is always decimal. `٫` and `٬` are never
     ambiguous.
     """
-    written = written.replace("\u00a0", "").replace(" ", "").replace("٬", "")
+    written = written.replace("\u00a0", "").replace(" ", "").replace("٬", "").replace("·", "٫")
     if "٫" in written:
         return (Fraction(written.replace(",", "").replace(".", "").replace("٫", ".")),)
     signs = [char for char in written if char in ".,"]
@@ -209,7 +209,7 @@ class NumberReader:
                 value = Fraction(int(match.group(1)), int(match.group(2)))
                 found.append((match.start(), match.end(), (value,), "digits"))
                 taken.append(match.span())
-        if self.code in _SPACE_GROUPS:
+        if " " in lower:
             for match in _SPACED_GROUPS.finditer(lower):
                 found.append(
                     (match.start(), match.end(), (Fraction(match.group().replace(" ", "")),), "digits")
@@ -336,7 +336,6 @@ class NumberReader:
         return out
 
 
-_SPACE_GROUPS = frozenset({"es", "fr", "ru"})
 _ANY_DIGIT = re.compile(r"\d")
 
 

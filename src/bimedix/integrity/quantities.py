@@ -1,5 +1,6 @@
 """Compare the numbers of a text and its translation: same values, same units, nothing lost or added."""
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -106,8 +107,8 @@ def check_numbers(pair: Pair) -> Findings:
     yield from _unit_findings(pair, aligned)
     lost = [number for number in aligned.left if _firm(number)]
     new = [number for number in aligned.right if _firm(number)]
-    lost = _excused(lost, pair.target, source, is_lost=True)
-    new = _excused(new, pair.source, target, is_lost=False)
+    lost = _excused(lost, pair.source, pair.target, source, is_lost=True)
+    new = _excused(new, pair.target, pair.source, target, is_lost=False)
     if lost and new:
         yield pair.finding(
             "number",
@@ -178,17 +179,38 @@ def _next_is_blank(side: Side, number: Number) -> bool:
     return not rest or not (rest[0].isalpha() or rest[0] in "%°/")
 
 
-def _excused(numbers: list[Number], other: Side, same_side: list[Number], *, is_lost: bool) -> list[Number]:
+def _excused(
+    numbers: list[Number], side: Side, other: Side, same_side: list[Number], *, is_lost: bool
+) -> list[Number]:
     """Leave out numbers that the other side has in another form."""
     pool = {digit for name in other.identifiers for digit in name.digits}
     kept = []
     for number in numbers:
         if any(value.denominator == 1 and str(value) in pool for value in number.values):
             continue
+        if number.form == "digits" and _comma_decimal(number, side, other):
+            continue
         if number.form == "digits" and _repeats(number, same_side if is_lost else [], other):
             continue
         kept.append(number)
     return kept
+
+
+def _comma_decimal(number: Number, side: Side, other: Side) -> bool:
+    """Tell whether one side writes 1,7 for 1.7 in a language that does not, and was read as 1 and 7."""
+    for here, there in ((side, other), (other, side)):
+        for match in _COMMA.finditer(here.folded.lower):
+            value = Fraction(match.group().replace(",", "."))
+            if here is side:
+                inside = match.start() <= number.start < match.end()
+                if inside and any(value in n.values for n in there.numbers):
+                    return True
+            elif value in number.values:
+                return True
+    return False
+
+
+_COMMA = re.compile(r"(?<![\d.,])\d+,\d{1,2}(?![\d.,]\d|\d)")
 
 
 def _repeats(number: Number, same_side: list[Number], other: Side) -> bool:
