@@ -564,15 +564,15 @@ def in_script(text: str, index: int) -> str:
     return text.translate(str.maketrans(SCRIPTS[0], SCRIPTS[index % 3]))
 
 
-def errors() -> Iterator[Case]:
-    """Give the pairs with one seeded error, class by class."""
+def errors(only: str = "") -> Iterator[Case]:
+    """Give the pairs with one seeded error, class by class, or those of one class."""
     for name, (make, checks) in TEXT_CLASSES.items():
-        for index in range(PER_CLASS):
+        for index in range(PER_CLASS if only in {"", name} else 0):
             source, _, wrong = make(Random(f"{name}:{index}"))
             target = wrong if name in {"identifier", "echo"} else in_script(wrong, index)
             yield Case(name, passage(source, "en"), passage(target, "ar"), checks)
     for name, (make_question, checks) in OPTION_CLASSES.items():
-        for index in range(PER_CLASS):
+        for index in range(PER_CLASS if only in {"", name} else 0):
             yield Case(name, *make_question(Random(f"{name}:{index}")), checks)
 
 

@@ -51,6 +51,8 @@ def _spans(found: list[Frequency]) -> list[tuple[int, int]]:
     return [(one.start, one.end) for one in found]
 
 
+_MOST = 40
+"""Doses of one text above which their partners are not told apart."""
 ROUTES = (
     "oral", "intravenous", "intramuscular", "subcutaneous", "sublingual", "rectal", "topical", "inhaled",
     "intrathecal", "intranasal", "intradermal", "intraosseous", "transdermal", "vaginal",
@@ -119,7 +121,7 @@ def _partners(
     given: list[Number], found: Sequence[tuple[int, int, object]]
 ) -> dict[Number, tuple[object, object]]:
     """Pair each dose with the nearest of what was found; empty unless all pair up one to one."""
-    if len(given) != len(found) or len(given) < 2:
+    if len(given) != len(found) or not 2 <= len(given) <= _MOST:
         return {}
     pairs: dict[Number, tuple[object, object]] = {}
     used: set[int] = set()

@@ -6,6 +6,7 @@ text a person sees. Never NFKC: 10² would become 102.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ def _fold_char(char: str) -> str:
     """Return one character for one: ASCII digits and signs, letters without accent or hamza seat."""
     if char in _SINGLE:
         return _SINGLE[char]
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"  # half of a pair: no text at all
     if unicodedata.category(char) == "Nd":
         return str(unicodedata.decimal(char))
     if "！" <= char <= "～" and char not in "！？，":
@@ -56,6 +59,23 @@ class _Table(dict[int, str]):
 
 
 _TABLE = _Table()
+
+
+class Covered:
+    """Which characters of a text are taken; asks and answers in the length of the span."""
+
+    def __init__(self, length: int, spans: Iterable[tuple[int, int]] = ()) -> None:
+        self._taken = bytearray(length)
+        for start, end in spans:
+            self.add(start, end)
+
+    def add(self, start: int, end: int) -> None:
+        """Take the characters from start to end."""
+        self._taken[start:end] = b"\1" * (end - start)
+
+    def meets(self, start: int, end: int) -> bool:
+        """Tell whether one of them is taken."""
+        return 1 in self._taken[start:end]
 
 
 class Folded(NamedTuple):

@@ -1,12 +1,15 @@
 """Read how often a drug is given, in times per day: q8h, bid, twice daily, مرتين يوميًا, كل 8 ساعات."""
 
 import re
+from bisect import bisect_left
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue
-from bimedix.integrity.numbers import Number
+from bimedix.integrity.numbers import Number, number_reader
 from bimedix.integrity.pair import Pair, Side
 from bimedix.integrity.units import TIME, unit_reader, units
 
@@ -14,9 +17,9 @@ _DAY = 86400
 _MOST = 48
 """Times in a period above which it is no frequency of a drug: 12,000 tests a day."""
 _Q = re.compile(
-    r"(?<![^\W\d_])(?:q\.?[ \u00a0]?(?P<low>\d+)(?:-(?P<high>\d+))?[ \u00a0]?"
+    r"(?<![^\W_])(?:q\.?[ \u00a0]?(?P<low>\d{1,3})(?:-(?P<high>\d{1,3}))?[ \u00a0]?"
     r"(?P<unit>h|hr|hrs|hours|d|days|w|wk|weeks)"
-    r"|(?P<each>\d+)-?[ \u00a0]?hourly)(?!\w)"
+    r"|(?P<each>\d{1,3})-?[ \u00a0]?hourly)(?!\w)"
 )
 _Q_DAYS = {"h": Fraction(1, 24), "d": Fraction(1), "w": Fraction(7)}
 
@@ -35,10 +38,12 @@ def frequencies(side: Side) -> list[Frequency]:
     """Return the frequencies of a text in reading order; of two that overlap, the longer."""
     found = [*_fixed(side), *_intervals(side), *_times(side), *_bare(side)]
     found.sort(key=lambda one: (one.start - one.end, not one.firm))
+    taken = Covered(len(side.folded.lower))
     kept: list[Frequency] = []
     for one in found:
-        if all(one.end <= other.start or other.end <= one.start for other in kept):
+        if not taken.meets(one.start, one.end):
             kept.append(one)
+            taken.add(one.start, one.end)
     return sorted(kept, key=lambda one: one.start)
 
 
@@ -68,12 +73,13 @@ def _intervals(side: Side) -> Iterator[Frequency]:
     """Every N hours: a word before the number, or after it (8時間ごと)."""
     timed = [n for n in side.numbers if n.unit and units()[n.unit[0]].dimension in TIME]
     lower = side.folded.lower
+    starts = {number.start: number for number in reversed(timed)}
+    ends = {number.unit_end: number for number in timed}
     for cue in side.found("frequency.every"):
-        following = [n for n in timed if 0 <= n.start - cue.end <= 3]
-        if following:
-            first = following[0]
-            span = [first, *(n for n in timed if n is not first and 0 <= n.start - first.unit_end <= 6)]
-            last = span[1] if len(span) > 1 and first.unit_end == first.end else first
+        first = _at(starts, cue.end, 3)
+        if first:
+            other = _at(starts, first.unit_end + 1, 5) if first.unit_end == first.end else None
+            last = other or first
             yield Frequency(_rate([first, last]), cue.start, last.unit_end, True)
             continue
         name, _, end = unit_reader(side.code).read(lower, cue.end)
@@ -81,9 +87,14 @@ def _intervals(side: Side) -> Iterator[Frequency]:
             one = Number((Fraction(1),), name, "word", cue.end, cue.end, end)
             yield Frequency(_rate([one]), cue.start, end, False)
     for cue in side.found("frequency.every_after"):
-        for number in timed:
-            if 0 <= cue.start - number.unit_end <= 1:
-                yield Frequency(_rate([number]), number.start, cue.end, True)
+        before = ends.get(cue.start) or ends.get(cue.start - 1)
+        if before:
+            yield Frequency(_rate([before]), before.start, cue.end, True)
+
+
+def _at(starts: dict[int, Number], position: int, reach: int) -> Number | None:
+    """Return the first number that starts at a position or a little later."""
+    return next((starts[at] for at in range(position, position + reach + 1) if at in starts), None)
 
 
 def _times(side: Side) -> Iterator[Frequency]:
@@ -94,17 +105,24 @@ def _times(side: Side) -> Iterator[Frequency]:
     counted: list[tuple[frozenset[Fraction], int, int]] = [
         (frozenset({Fraction(cue.value)}), cue.start, cue.end) for cue in side.found("frequency.times")
     ]
+    ranges = number_reader(side.code).ranges
+    ends: dict[int, list[int]] = {}
+    for index, number in enumerate(side.numbers):
+        ends.setdefault(number.end, []).append(index)
     for word in side.found("frequency.times_words"):
-        for index, number in enumerate(side.numbers):
-            if 0 <= word.start - number.end <= 2 and number.form != "ordinal":
+        for index in ends.get(word.start, []) + ends.get(word.start - 1, []) + ends.get(word.start - 2, []):
+            number = side.numbers[index]
+            if number.form != "ordinal":
                 said, start = set(number.values[:1]), number.start
                 before = side.numbers[index - 1] if index else None
-                if before and 1 <= number.start - before.end <= 4 and before.form == number.form:
+                if before and side.folded.lower[before.end : number.start].strip() in ranges:
                     said.add(before.value)
                     start = before.start
                 counted.append((frozenset(said), start, word.end))
+    places = [period.start for period in periods]
     for values, start, end in counted:
-        near = [period for period in periods if _adjacent(side, start, end, period)]
+        at = bisect_left(places, start)
+        near = [p for p in periods[max(0, at - 2) : at + 2] if _adjacent(side, start, end, p)]
         if near and max(values) <= _MOST:
             period = near[0]
             days = Fraction(period.value)
@@ -140,13 +158,16 @@ class FrequencyMatch(NamedTuple):
 def match_frequencies(pair: Pair) -> FrequencyMatch:
     """Match equal frequencies, firm ones first."""
     left, right = frequencies(pair.source), frequencies(pair.target)
-    equal = []
+    equal: list[tuple[Frequency, Frequency]] = []
     for firm in (True, False):
-        for mine in list(left):
-            for theirs in right:
-                if mine.per_day == theirs.per_day and (not firm or (mine.firm and theirs.firm)):
-                    equal.append((mine, theirs))
-                    left.remove(mine)
-                    right.remove(theirs)
-                    break
+        by_rate: dict[frozenset[Fraction], deque[Frequency]] = defaultdict(deque)
+        for theirs in right:
+            if theirs.firm or not firm:
+                by_rate[theirs.per_day].append(theirs)
+        for mine in left:
+            if (mine.firm or not firm) and by_rate[mine.per_day]:
+                equal.append((mine, by_rate[mine.per_day].popleft()))
+        done = {id(one) for match in equal for one in match}
+        left = [one for one in left if id(one) not in done]
+        right = [one for one in right if id(one) not in done]
     return FrequencyMatch(equal, left, right)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal, NamedTuple
 
-from bimedix.integrity.folding import Folded
+from bimedix.integrity.folding import Covered, Folded
 from bimedix.integrity.lexicon import Cue, lexicon, table
 from bimedix.integrity.units import unit_reader
 from bimedix.languages import language
@@ -52,7 +52,7 @@ class Identifier(NamedTuple):
 
 _LETTER = "A-Za-z\u0370-\u03ff\u0400-\u04ff\u0621-\u064a"
 _IDENTIFIER = re.compile(
-    rf"(?<![{_LETTER}\d])(?:[{_LETTER}\d]*[{_LETTER}]-?\d[{_LETTER}\d]*(?:-(?:[{_LETTER}]*\d[{_LETTER}\d]*|[A-Z]+(?![{_LETTER}])))*"
+    rf"(?<![{_LETTER}\d])(?:[{_LETTER}\d]*[{_LETTER}]-?\d[{_LETTER}\d]*(?:-(?:[{_LETTER}]*\d[{_LETTER}\d]*|[A-Z]+(?![{_LETTER}]))){{0,6}}"
     rf"|\d+-[{_LETTER}]*[A-Z][A-Za-z]*(?:-\d+)?|\d+[A-Z](?![{_LETTER}]))"
 )
 _DIGITS_FIRST = re.compile(rf"(\d[\d.,٫]*)-?([{_LETTER}]+)")
@@ -62,7 +62,9 @@ _NUMBER = re.compile(
     r"(?<![\d])(?:\d{1,3}(?:\u00a0\d{3})+(?!\d)|\d+(?:[.,٫٬·]\d+)*|(?<![\w.])[.٫·]\d+)"
     r"(?:(?P<power>[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|\^(?P<caret>-?\d+)|<sup>(?P<sup>-?\d+)</sup>)?"
 )
-_SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d]|[.,]\d)")
+_LONGEST = 60
+"""Characters above which a run of digits is no number (sequences, hashes)."""
+_SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3}){1,4})(?![\d]|[.,]\d)")
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅛": "1/8"}
 _FRACTION = re.compile(r"(?<![\d/.,])([123])/([2345])(?![\d/.,])")
 _ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12}
@@ -131,8 +133,8 @@ class NumberReader:
         """Return the numbers in reading order, and the identifiers."""
         identifiers = self._identifiers(text) if _ANY_DIGIT.search(text.cased) else ()
         numbers = self._digits(text, cues, identifiers)
-        taken = [(number.start, number.end) for number in numbers]
-        numbers += [n for n in self._words(text, cues) if not _overlaps(n.start, n.end, taken)]
+        taken = Covered(len(text.lower), ((number.start, number.end) for number in numbers))
+        numbers += [n for n in self._words(text, cues) if not taken.meets(n.start, n.end)]
         numbers += self._loose(text, cues)
         numbers.sort(key=lambda number: (number.start, number.form == "loose"))
         return tuple(self._spread(text.lower, numbers)), identifiers
@@ -175,10 +177,10 @@ class NumberReader:
     ) -> list[Number]:
         lower = text.lower
         scales = {cue.start: cue for cue in cues.get("numbers.scales", ())}
-        taken = [(name.start, name.end) for name in names]
+        taken = Covered(len(lower), ((name.start, name.end) for name in names))
         found: list[Number] = []
         for start, end, values, form in self._raw(lower):
-            if _overlaps(start, end, taken):
+            if taken.meets(start, end):
                 continue
             form_here: Form = form
             scale = scales.get(end) or scales.get(end + 1)
@@ -203,20 +205,20 @@ class NumberReader:
 
     def _raw(self, lower: str) -> list[tuple[int, int, tuple[Fraction, ...], Form]]:
         found: list[tuple[int, int, tuple[Fraction, ...], Form]] = []
-        taken: list[tuple[int, int]] = []
+        taken = Covered(len(lower))
         for match in _FRACTION.finditer(lower):
             if int(match.group(1)) < int(match.group(2)):
                 value = Fraction(int(match.group(1)), int(match.group(2)))
                 found.append((match.start(), match.end(), (value,), "digits"))
-                taken.append(match.span())
+                taken.add(match.start(), match.end())
         if " " in lower:
             for match in _SPACED_GROUPS.finditer(lower):
                 found.append(
                     (match.start(), match.end(), (Fraction(match.group().replace(" ", "")),), "digits")
                 )
-                taken.append(match.span())
+                taken.add(match.start(), match.end())
         for match in _NUMBER.finditer(lower):
-            if taken and _overlaps(match.start(), match.end(), taken):
+            if taken.meets(match.start(), match.end()) or match.end() - match.start() > _LONGEST:
                 continue
             power = match.group("power") or match.group("caret") or match.group("sup")
             body = match.group()
@@ -355,10 +357,6 @@ def _cjk_value(run: str) -> int | None:
         else:
             digit = _CJK_DIGIT[char]
     return total + (digit or 0)
-
-
-def _overlaps(start: int, end: int, spans: list[tuple[int, int]]) -> bool:
-    return any(start < stop and begin < end for begin, stop in spans)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 
+from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue
 from bimedix.integrity.pair import Findings, Pair, Side
 
@@ -49,10 +50,8 @@ def _count(cues: list[Cue], side: Side) -> int:
 
 def _firm(side: Side) -> list[Cue]:
     """Return the firm signs that are no part of an idiom such as `not only` or لا سيما."""
-    idioms = side.found("polarity.idioms")
-    return [
-        cue for cue in side.found(*_FIRM) if not any(idiom.start <= cue.start < idiom.end for idiom in idioms)
-    ]
+    idioms = Covered(len(side.folded.lower), ((cue.start, cue.end) for cue in side.found("polarity.idioms")))
+    return [cue for cue in side.found(*_FIRM) if not idioms.meets(cue.start, cue.start + 1)]
 
 
 def _aligned(source: Side, target: Side) -> list[tuple[int, int, int, int]]:

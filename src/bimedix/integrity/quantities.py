@@ -1,13 +1,15 @@
 """Compare the numbers of a text and its translation: same values, same units, nothing lost or added."""
 
 import re
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable
 from fractions import Fraction
 
-from bimedix.integrity.frequency import match_frequencies
+from bimedix.integrity.folding import Covered
+from bimedix.integrity.frequency import Frequency, match_frequencies
 from bimedix.integrity.numbers import Number
 from bimedix.integrity.pair import Findings, Pair, Side
-from bimedix.integrity.units import TIME, same_quantity, units
+from bimedix.integrity.units import TIME, base_quantity, units
 
 Match = tuple[Number, Number]
 
@@ -30,54 +32,72 @@ def _same_value(a: Number, b: Number) -> bool:
 
 
 def _same_unit(a: Number, b: Number) -> bool:
-    return a.unit == b.unit and _same_value(a, b)
-
-
-def _converted(a: Number, b: Number) -> bool:
-    return any(same_quantity(v, a.unit, w, b.unit) for v in a.values for w in b.values)
+    return a.unit == b.unit
 
 
 def _unit_open(a: Number, b: Number) -> bool:
-    """Equal values where one side has no unit, or only the head of the other's unit could be read."""
-    if not _same_value(a, b):
-        return False
+    """One side has no unit, or only the head of the other's unit could be read."""
     return not a.unit or not b.unit or a.unit[0] == b.unit[0]
+
+
+def _both_firm(a: Number, b: Number) -> bool:
+    return _firm(a) and _firm(b)
 
 
 def _firm(number: Number) -> bool:
     return number.form == "digits" or (number.form == "word" and bool(number.unit))
 
 
+def _values(number: Number) -> tuple[Hashable, ...]:
+    return number.values
+
+
+def _quantities(number: Number) -> tuple[Hashable, ...]:
+    return tuple(base_quantity(value, number.unit) for value in number.values) if number.unit else ()
+
+
 class Alignment:
-    """Numbers of both sides, matched from the strictest rule to the loosest."""
+    """Numbers of both sides, matched from the strictest rule to the loosest, in linear time."""
 
-    def __init__(self, pair: Pair, source: list[Number], target: list[Number]) -> None:
-        self.pair = pair
-        self.left = list(source)
-        self.right = list(target)
-        self.converted: list[Match] = []
-        self.unit_changed: list[Match] = []
-        self.unit_missing: list[Match] = []
-        self._take(_same_unit)
-        self.converted = self._take(_converted)
-        open_matches = self._take(_unit_open)
+    def __init__(self, source: list[Number], target: list[Number]) -> None:
+        self.left = source
+        self.right = target
+        self._take(_values, _same_unit)
+        self.converted = self._take(_quantities)
+        open_matches = self._take(_values, _unit_open)
         self.unit_missing = [m for m in open_matches if bool(m[0].unit) != bool(m[1].unit)]
-        self.unit_changed = self._take(_same_value, firm=True)
-        self._take(_same_value)
+        self.unit_changed = self._take(_values, _both_firm)
+        self._take(_values)
 
-    def _take(self, rule: Callable[[Number, Number], bool], firm: bool = False) -> list[Match]:
-        matches: list[Match] = []
+    def _take(
+        self,
+        keys: Callable[[Number], tuple[Hashable, ...]],
+        rule: Callable[[Number, Number], bool] = lambda mine, theirs: True,
+    ) -> list[Match]:
+        """Match each number of the source with the first of the target that shares a key and obeys a rule."""
         if not self.left or not self.right:
-            return matches
-        for mine in list(self.left):
-            if firm and not _firm(mine):
-                continue
-            for theirs in self.right:
-                if (not firm or _firm(theirs)) and rule(mine, theirs):
-                    matches.append((mine, theirs))
-                    self.left.remove(mine)
-                    self.right.remove(theirs)
+            return []
+        shelves: dict[Hashable, deque[int]] = defaultdict(deque)
+        for index, theirs in enumerate(self.right):
+            for key in keys(theirs):
+                shelves[key].append(index)
+        taken, left, matches = set[int](), list[Number](), list[Match]()
+        for mine in self.left:
+            found = None
+            for key in keys(mine):
+                shelf = shelves.get(key, deque())
+                while shelf and shelf[0] in taken:
+                    shelf.popleft()
+                found = next((i for i in shelf if i not in taken and rule(mine, self.right[i])), None)
+                if found is not None:
                     break
+            if found is None:
+                left.append(mine)
+            else:
+                taken.add(found)
+                matches.append((mine, self.right[found]))
+        self.left = left
+        self.right = [number for index, number in enumerate(self.right) if index not in taken]
         return matches
 
 
@@ -90,11 +110,11 @@ def check_numbers(pair: Pair) -> Findings:
     source, target = list(pair.source.numbers), list(pair.target.numbers)
     if source and target:
         equal = match_frequencies(pair).equal
-        source = [n for n in source if not any(mine.start <= n.start < mine.end for mine, _ in equal)]
-        target = [n for n in target if not any(theirs.start <= n.start < theirs.end for _, theirs in equal)]
+        source = _outside(source, pair.source, [mine for mine, _ in equal])
+        target = _outside(target, pair.target, [theirs for _, theirs in equal])
     if not source and not target:
         return
-    aligned = Alignment(pair, source, target)
+    aligned = Alignment(source, target)
     for mine, theirs in aligned.converted:
         if mine.unit != theirs.unit:
             yield pair.finding(
@@ -105,10 +125,8 @@ def check_numbers(pair: Pair) -> Findings:
                 _spans([theirs]),
             )
     yield from _unit_findings(pair, aligned)
-    lost = [number for number in aligned.left if _firm(number)]
-    new = [number for number in aligned.right if _firm(number)]
-    lost = _excused(lost, pair.source, pair.target, source, is_lost=True)
-    new = _excused(new, pair.target, pair.source, target, is_lost=False)
+    lost = _excused([n for n in aligned.left if _firm(n)], pair.source, pair.target, source)
+    new = _excused([n for n in aligned.right if _firm(n)], pair.target, pair.source, [])
     if lost and new:
         yield pair.finding(
             "number",
@@ -179,42 +197,44 @@ def _next_is_blank(side: Side, number: Number) -> bool:
     return not rest or not (rest[0].isalpha() or rest[0] in "%°/")
 
 
-def _excused(
-    numbers: list[Number], side: Side, other: Side, same_side: list[Number], *, is_lost: bool
-) -> list[Number]:
-    """Leave out numbers that the other side has in another form."""
+def _outside(numbers: list[Number], side: Side, found: list[Frequency]) -> list[Number]:
+    """Leave out the numbers inside frequencies that agree: every 8 hours is said as three times a day."""
+    if not found:
+        return numbers
+    taken = Covered(len(side.folded.lower), ((one.start, one.end) for one in found))
+    return [number for number in numbers if not taken.meets(number.start, number.start + 1)]
+
+
+def _excused(numbers: list[Number], side: Side, other: Side, same_side: list[Number]) -> list[Number]:
+    """Leave out numbers that the other side has in another form.
+
+    They stand in an identifier (فيتامين ب 12), are said once there and twice here, or are decimals that one
+    side writes in a way its language does not have (1,7 in English).
+    """
+    if not numbers:
+        return numbers
     pool = {digit for name in other.identifiers for digit in name.digits}
-    kept = []
-    for number in numbers:
+    theirs = {value for number in other.numbers for value in number.values}
+    mine = Counter(value for number in same_side if number.form == "digits" for value in number.values)
+    odd_here = Covered(
+        len(side.folded.lower), (span for span, value in _comma_decimals(side) if value in theirs)
+    )
+    odd_there = {value for _, value in _comma_decimals(other)}
+
+    def excused(number: Number) -> bool:
         if any(value.denominator == 1 and str(value) in pool for value in number.values):
-            continue
-        if number.form == "digits" and _comma_decimal(number, side, other):
-            continue
-        if number.form == "digits" and _repeats(number, same_side if is_lost else [], other):
-            continue
-        kept.append(number)
-    return kept
+            return True
+        if number.form != "digits":
+            return False
+        again = any(value in theirs and (not same_side or mine[value] > 1) for value in number.values)
+        return again or odd_here.meets(number.start, number.end) or number.value in odd_there
+
+    return [number for number in numbers if not excused(number)]
 
 
-def _comma_decimal(number: Number, side: Side, other: Side) -> bool:
-    """Tell whether one side writes 1,7 for 1.7 in a language that does not, and was read as 1 and 7."""
-    for here, there in ((side, other), (other, side)):
-        for match in _COMMA.finditer(here.folded.lower):
-            value = Fraction(match.group().replace(",", "."))
-            if here is side:
-                inside = match.start() <= number.start < match.end()
-                if inside and any(value in n.values for n in there.numbers):
-                    return True
-            elif value in number.values:
-                return True
-    return False
+_COMMA = re.compile(r"(?<![\d.,])\d{1,9},\d{1,2}(?![\d.,]\d|\d)")
 
 
-_COMMA = re.compile(r"(?<![\d.,])\d+,\d{1,2}(?![\d.,]\d|\d)")
-
-
-def _repeats(number: Number, same_side: list[Number], other: Side) -> bool:
-    """Tell whether the other side has the value too, and it is only said once more here."""
-    theirs = any(_same_value(number, n) for n in other.numbers)
-    mine = sum(_same_value(number, n) for n in same_side if n.form == "digits")
-    return theirs and (not same_side or mine > 1)
+def _comma_decimals(side: Side) -> list[tuple[tuple[int, int], Fraction]]:
+    found = _COMMA.finditer(side.folded.lower)
+    return [(match.span(), Fraction(match.group().replace(",", "."))) for match in found]

@@ -13,9 +13,13 @@ from bimedix.text import script_shares
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 _PLAIN_LATIN = re.compile(r"(?<![\w/.-])[a-z]{2,}(?![\w/-])")
-_LATIN_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]*[A-Z][A-Za-z]*[A-Z0-9][A-Za-z0-9]*|[A-Za-z]+-?\d+")
+_LATIN_NAME = re.compile(
+    r"(?<![A-Za-z])[A-Za-z]*[A-Z][A-Za-z]*[A-Z0-9][A-Za-z0-9]*|(?<![A-Za-z])[A-Za-z]+-?\d+"
+)
 _OVERRIDE = re.compile("[\u202a-\u202e]")
-_CONTROL = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|(?:[\u00d8\u00d9][\u0080-\u00ff]){3,}")
+_CONTROL = re.compile(
+    "[\ufffd\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|(?:[\u00d8\u00d9][\u0080-\u00ff]){3,}"
+)
 _EMPTY_BRACKETS = re.compile(r"\(\s*[,،;./-]?\s*\)|\[\s*\]")
 _FENCE = re.compile(r"```|~~~|</?(?:translation|answer|output|target|source)>", re.IGNORECASE)
 _CLOSERS = "\"'»”’)]}*_ \t\n\r\u00a0"
@@ -82,7 +86,8 @@ def check_residue(pair: Pair) -> Findings:
 
 def _bracketed(text: str, at: int) -> bool:
     """Tell whether a position is inside brackets, where originals are given beside their translation."""
-    return text.rfind("(", 0, at) > text.rfind(")", 0, at)
+    near = max(0, at - 300)
+    return text.rfind("(", near, at) > text.rfind(")", near, at)
 
 
 def _longest_run(text: str, spans: list[tuple[int, int]]) -> int:
@@ -176,7 +181,7 @@ def check_characters(pair: Pair) -> Findings:
     """Yield broken characters, bidi overrides, and isolates that do not balance."""
     text = pair.target.text
     for pattern, what in (
-        (_CONTROL, "a character that is no text (U+FFFD, a control, or text decoded wrongly)"),
+        (_CONTROL, "a character that is no text (U+FFFD, a control, half a pair, or text decoded wrongly)"),
         (_OVERRIDE, "a bidi embedding or override control (U+202A-202E), which hides the true order"),
     ):
         spans = [found.span() for found in pattern.finditer(text)]

@@ -134,6 +134,8 @@ def _first_of_each(cues: list[Cue], glossary: Glossary) -> list[Cue]:
     return list(first.values())
 
 
+_MOST = 400
+"""Names with digits in both texts together above which they are not compared: lists of codes."""
 _ACRONYM = re.compile(r"(?<![A-Za-z0-9-])[A-Z][A-Za-z]*[A-Z][A-Za-z]*(?![A-Za-z0-9])")
 
 
@@ -143,7 +145,7 @@ def check_identifiers(pair: Pair) -> Findings:
     The letters of a name may be transliterated, its digits may stand alone (فيتامين ب 12).
     """
     mine, theirs = pair.source.identifiers, pair.target.identifiers
-    if mine or theirs:
+    if (mine or theirs) and len(mine) + len(theirs) <= _MOST:
         lost = [name for name in mine if not _held(name, pair.target)]
         new = [name for name in theirs if not _held(name, pair.source)]
         if lost and new:
@@ -177,7 +179,8 @@ def check_identifiers(pair: Pair) -> Findings:
 def _held(name: Identifier, other: Side) -> bool:
     if any(name.text == theirs.text for theirs in other.identifiers):
         return True
-    pool = {digit for theirs in other.identifiers for digit in theirs.digits if _alike(name, theirs)}
+    alike = (theirs for theirs in other.identifiers if _alike(name, theirs))
+    pool = {digit for theirs in alike for digit in theirs.digits}
     pool |= {str(value) for number in other.numbers for value in number.values}
     return all(digit.lstrip("0") in pool or digit in pool for digit in name.digits)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from typing import TypeAlias
 
 from bimedix.integrity.folding import fold
 from bimedix.integrity.lexicon import table
@@ -118,23 +119,26 @@ def unit_reader(code: str) -> UnitReader:
     return UnitReader(code)
 
 
+Quantity: TypeAlias = tuple[tuple[str, ...], Fraction]
+"""Dimensions, numerator first, and the exact value in their base units."""
+
+
+def base_quantity(value: Fraction, unit: tuple[str, ...]) -> Quantity:
+    """Convert a value to base units, so that 1 g and 1000 mg give the same; (), value without a unit."""
+    known = units()
+    dimensions = tuple(known[name].dimension for name in unit)
+    if len(unit) == 1:
+        return dimensions, known[unit[0]].to_base(value)
+    for index, name in enumerate(unit):
+        value = value / known[name].factor if index else value * known[name].factor
+    return dimensions, value
+
+
 def same_quantity(
     value: Fraction, unit: tuple[str, ...], other: Fraction, other_unit: tuple[str, ...]
 ) -> bool:
-    """Tell whether two quantities are exactly equal after conversion, as 1 g and 1000 mg are."""
-    if len(unit) != len(other_unit) or not unit:
-        return False
-    known = units()
-    for mine, theirs in zip(unit, other_unit, strict=True):
-        if known[mine].dimension != known[theirs].dimension:
-            return False
-    if len(unit) == 1:
-        return known[unit[0]].to_base(value) == known[other_unit[0]].to_base(other)
-    mine_factor, other_factor = known[unit[0]].factor, known[other_unit[0]].factor
-    for mine, theirs in zip(unit[1:], other_unit[1:], strict=True):
-        mine_factor /= known[mine].factor
-        other_factor /= known[theirs].factor
-    return value * mine_factor == other * other_factor
+    """Tell whether two quantities with units are exactly equal after conversion."""
+    return bool(unit) and base_quantity(value, unit) == base_quantity(other, other_unit)
 
 
 def known_languages() -> tuple[str, ...]:
