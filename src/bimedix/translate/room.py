@@ -1,5 +1,6 @@
 """The room `translate`: records in, `Translation` records with their whole history out."""
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any, cast
 from bimedix.completers.base import Completer, Talk
 from bimedix.completers.runner import run_talks
 from bimedix.completers.settings import open_completer
+from bimedix.draws import uniform_draw
 from bimedix.errors import MissingError
-from bimedix.files import read_records
+from bimedix.files import read_records, write_text
 from bimedix.prompts.asking import Tally
 from bimedix.prompts.judging import judge_prompt_hash
 from bimedix.records import Item, Translation
@@ -20,8 +22,10 @@ from bimedix.translate.flow import Outcome, Tools, translate_item
 from bimedix.translate.hints import hints
 from bimedix.translate.routing import errors
 from bimedix.translate.settings import Settings
+from bimedix.translate.side_by_side import SAMPLE, draw_sample, side_by_side
 
 ROOM = "translate"
+PAGE = "side_by_side.html"
 SOURCES = ("synthesize", "curate")
 """Rooms whose records are translated; a record with a rationale from the first goes before its plain form."""
 
@@ -31,7 +35,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
 
     A run that was killed goes on from the call ledger: no answer is paid for twice.
     """
-    inbox = Inbox(settings, inputs)
+    inbox = Inbox(settings, inputs, context.seed)
     tools = Tools(Checks(settings, context.base), hints(settings, context.base))
     talks: Iterator[tuple[Item, Talk[Outcome]]] = (
         (item, translate_item(item, settings, tools, seed=context.seed)) for item in inbox
@@ -57,6 +61,10 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         for translation in compared(kept, out, context.seed, settings) if settings.set_checks else kept:
             report.add(translation)
             stage.write(translation)
+    drawn = draw_sample(read_records(out / RECORDS, Translation), SAMPLE, context.seed)
+    write_text(out / PAGE, side_by_side(drawn))
+    if settings.sample:
+        report.estimate(inbox.taken, inbox.left_alone["not in the sample"])
     return stage.summary(inbox.read, **report.figures(), left_alone=dict(sorted(inbox.left_alone.items())))
 
 
@@ -65,7 +73,7 @@ def _kept(
 ) -> Iterator[Translation]:
     for name, outcome in outcomes:
         item = waiting.pop(name)
-        report.tally.merge(outcome.tally)
+        report.used(outcome.tally)
         report.stopped[outcome.stopped or "dropped"] += 1
         if outcome.translation is None:
             stage.drop(item, outcome.refusal, detail=outcome.detail)
@@ -76,8 +84,8 @@ def _kept(
 class Inbox:
     """Reads the records to translate, once an id, and counts those it leaves alone."""
 
-    def __init__(self, settings: Settings, inputs: Mapping[str, Path]) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, inputs: Mapping[str, Path], seed: int) -> None:
+        self.settings, self.seed = settings, seed
         self.files = [inputs[room] / RECORDS for room in SOURCES if room in inputs]
         self.files = [file for file in self.files if file.exists()]
         if not self.files:
@@ -85,10 +93,29 @@ class Inbox:
                 f"[translate] no records to read: of {', '.join(SOURCES)} none has left a {RECORDS}.\n"
                 "  Run `curate` first, or give the folder that holds its records."
             )
-        self.read = 0
+        self.read = self.taken = 0
         self.left_alone: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Item]:
+        """Yield what is to be translated; of a sample the records with the smallest draws."""
+        limit = self._limit() if self.settings.sample else (2.0, "")
+        self.read = self.taken = 0
+        self.left_alone.clear()
+        for item in self._fitting():
+            if (self._draw(item), item.id) > limit:
+                self.left_alone["not in the sample"] += 1
+            else:
+                self.taken += 1
+                yield item
+
+    def _draw(self, item: Item) -> float:
+        return uniform_draw(self.seed, "sample", item.id)
+
+    def _limit(self) -> tuple[float, str]:
+        draws = ((self._draw(item), item.id) for item in self._fitting())
+        return max(heapq.nsmallest(self.settings.sample, draws), default=(0.0, ""))
+
+    def _fitting(self) -> Iterator[Item]:
         seen: set[str] = set()
         for file in self.files:
             items: Iterator[Item] = read_records(file, cast(type[Any], Item))
@@ -123,6 +150,30 @@ class Report:
         self.findings: Counter[str] = Counter()
         self.spans: Counter[str] = Counter()
         self.revisions = self.revised = self.helped = 0
+        self.by_record: dict[str, list[float]] = {"tokens_in": [], "tokens_out": [], "cost_usd": []}
+        self.expected: dict[str, Any] | None = None
+
+    def used(self, tally: Tally) -> None:
+        """Count what one record took."""
+        self.tally.merge(tally)
+        if self.settings.sample:
+            for name, values in self.by_record.items():
+                values.append(getattr(tally, name))
+
+    def estimate(self, taken: int, left: int) -> None:
+        """Work out what all records would take, from those of the sample, with 95 % intervals.
+
+        Answers that came from the ledger cost nothing now, so the cost is that of a first run only.
+        """
+        from bimedix.statistics import bootstrap_interval
+
+        if not taken:
+            return
+        self.expected = {"records": taken + left}
+        for name, values in self.by_record.items():
+            interval = bootstrap_interval(lambda column: float(column.mean()), values)
+            each = (sum(values) / len(values), interval.low, interval.high)
+            self.expected[name] = [round(value * (taken + left), 4) for value in each]
 
     def add(self, translation: Translation) -> None:
         """Count one translation."""
@@ -156,6 +207,7 @@ class Report:
             "cost_usd": round(self.tally.cost_usd, 6),
             "calls_from_ledger": self.tally.cached,
             "calls_unpriced": self.tally.unpriced,
+            "expected_for_all": self.expected,
             "judge_is_translator": same,
             "judge_prompt_hash": judge_prompt_hash(),
         }

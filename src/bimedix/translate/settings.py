@@ -20,6 +20,9 @@ class Settings:
     """Kinds of records to translate."""
     source_languages: tuple[str, ...] = ()
     """ISO 639-1; empty: all but the target."""
+    sample: int = 0
+    """Translate only so many records, drawn by (seed, id): to read `side_by_side.html` and the estimate
+    before the rest is paid for. Their answers are kept for the whole run. 0: all."""
     judgments: int = 3
     """Judgments per version; the score is their median. 1 for the translation memory, which answers alike.
     Source: data.md, section 2.3; GEMBA-MQM v2 takes ten."""
@@ -58,6 +61,7 @@ class Settings:
         _require(0 <= self.audit_share <= 1, f"audit_share = {self.audit_share}; a share is 0 to 1.")
         _require(self.judgments >= 1, f"judgments = {self.judgments}; at least 1 is needed.")
         _require(self.rounds >= 0, f"rounds = {self.rounds}; 0 or more.")
+        _require(self.sample >= 0, f"sample = {self.sample}; 0 or more.")
         _require(self.part_characters >= 500, f"part_characters = {self.part_characters}; at least 500.")
 
 

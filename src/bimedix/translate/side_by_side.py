@@ -1,8 +1,8 @@
 """A page of a few dozen translations side by side: to judge by eye before money is spent on all of them."""
 
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from itertools import islice
 
 from bimedix.draws import uniform_draw
 from bimedix.languages import language
@@ -15,8 +15,7 @@ _LEVELS: dict[str, Level] = {"critical": "error", "major": "error", "minor": "wa
 
 def draw_sample(translations: Iterable[Translation], count: int, seed: int) -> list[Translation]:
     """Draw translations uniformly by (seed, id), and give them back in that order."""
-    keyed = sorted(translations, key=lambda t: uniform_draw(seed, "sample", t.id))
-    return list(islice(keyed, count))
+    return heapq.nsmallest(count, translations, key=lambda t: (uniform_draw(seed, "sample", t.id), t.id))
 
 
 def side_by_side(translations: Sequence[Translation], *, title: str = "Translations side by side") -> str:
