@@ -12,7 +12,7 @@ from msgspec import structs
 from bimedix.files import read_records, write_records
 from bimedix.integrity.sets import check_set
 from bimedix.records import Finding, Item, Translation, item_fields
-from bimedix.translate.routing import INSTRUCTION, route_of
+from bimedix.translate.routing import INSTRUCTION, NO_TRUST, route_of
 from bimedix.translate.settings import Settings
 
 _DRAFT = "drafts.jsonl"
@@ -46,7 +46,7 @@ def with_findings(
     attempts = list(translation.attempts)
     best = attempts[translation.best]
     attempts[translation.best] = structs.replace(best, findings=(*best.findings, *findings))
-    flags = tuple(reason for reason in translation.reasons if reason == INSTRUCTION)
+    flags = tuple(reason for reason in translation.reasons if reason in (INSTRUCTION, NO_TRUST))
     routing = route_of(attempts[translation.best], settings, id=translation.id, seed=seed, flags=flags)
     return structs.replace(
         translation,

@@ -66,6 +66,8 @@ class Tools:
 
     check: Check
     around: Around = _nothing_around
+    doubt: str = ""
+    """Why no score of this run may let a translation pass; empty: nothing is held against the judge."""
 
 
 class Outcome(NamedTuple):
@@ -151,7 +153,8 @@ def translate_item(item: Item, settings: Settings, tools: Tools, *, seed: int) -
 
 def _translation(case: _Case, attempts: Sequence[Attempt]) -> Translation:
     best = best_of(attempts)
-    flags = (INSTRUCTION,) if instruction_signs(case.fields.values()) else ()
+    flags = [INSTRUCTION] if instruction_signs(case.fields.values()) else []
+    flags += [case.tools.doubt] if case.tools.doubt else []
     target = case.as_item(attempts[best].fields)
     routing = route_of(attempts[best], case.settings, id=target.id, seed=case.seed, flags=flags)
     return Translation(
@@ -283,21 +286,39 @@ def _ask_judgment(
     case: _Case, part: Part, texts: Mapping[str, str], number: int, tried: int
 ) -> Ask[Judgment]:
     sample = number + tried * case.settings.judgments
-    question = ask_judge(part.fields, texts, case.source, case.target, salt=str(case.seed), sample=sample)
+    return judgment(
+        part.fields, texts, case.source, case.settings, case.tally,
+        record_id=case.item.id, sample=sample, seed=case.seed,
+    )  # fmt: skip
+
+
+def judgment(
+    fields: Mapping[str, str],
+    texts: Mapping[str, str],
+    source: str,
+    settings: Settings,
+    tally: Tally,
+    *,
+    record_id: str,
+    sample: int,
+    seed: int,
+) -> Ask[Judgment]:
+    """Return the question that has one judge read texts in language `source` and their translation."""
+    target, judge = settings.target_language, settings.judge or settings.completer
+    question = ask_judge(fields, texts, source, target, salt=str(seed), sample=sample)
     echo = {"id": question.id, "nonce": question.nonce}
-    job = Job("judge", case.source, case.target, part.fields, dict(texts), echo=echo)
-    judge = case.settings.judge or case.settings.completer
+    job = Job("judge", source, target, dict(fields), dict(texts), echo=echo)
     request = Request(
-        question.messages, "judge", case.item.id, sample, judge.max_new_tokens, judge.temperature,
+        question.messages, "judge", record_id, sample, judge.max_new_tokens, judge.temperature,
         JUDGMENT_SCHEMA, job,
     )  # fmt: skip
 
     def read(text: str) -> Judgment:
-        judgment = read_judgment(text, question, part.fields, texts)
-        case.tally.counts[f"read: {judgment.rung}"] += 1
-        case.tally.counts["quotes not in the text"] += judgment.quotes_not_found
-        case.tally.counts["spans refused"] += judgment.spans_refused
-        return judgment
+        found = read_judgment(text, question, fields, texts)
+        tally.counts[f"read: {found.rung}"] += 1
+        tally.counts["quotes not in the text"] += found.quotes_not_found
+        tally.counts["spans refused"] += found.spans_refused
+        return found
 
     return Ask(request, read)
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from bimedix.completers.base import Completer, Talk
+from bimedix.completers.base import Talk
 from bimedix.completers.runner import run_talks
-from bimedix.completers.settings import open_completer
 from bimedix.draws import uniform_draw
 from bimedix.errors import MissingError
 from bimedix.files import read_records, write_text
@@ -18,9 +17,10 @@ from bimedix.records import Item, Translation
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
 from bimedix.translate.checks import Checks
 from bimedix.translate.compared import compared
+from bimedix.translate.controls import judge_controls, open_completers
 from bimedix.translate.flow import Outcome, Tools, translate_item
 from bimedix.translate.hints import hints
-from bimedix.translate.routing import errors
+from bimedix.translate.routing import NO_TRUST, errors
 from bimedix.translate.settings import Settings
 from bimedix.translate.side_by_side import SAMPLE, draw_sample, side_by_side
 
@@ -36,7 +36,9 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     A run that was killed goes on from the call ledger: no answer is paid for twice.
     """
     inbox = Inbox(settings, inputs, context.seed)
-    tools = Tools(Checks(settings, context.base), hints(settings, context.base))
+    controls = judge_controls(settings, context)
+    doubt = NO_TRUST if controls and controls.failure else ""
+    tools = Tools(Checks(settings, context.base), hints(settings, context.base), doubt)
     talks: Iterator[tuple[Item, Talk[Outcome]]] = (
         (item, translate_item(item, settings, tools, seed=context.seed)) for item in inbox
     )
@@ -48,10 +50,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             waiting[item.id] = item
             yield item.id, talk
 
-    completer = open_completer(settings.completer, context.base)
-    judge: dict[str, Completer] = {}
-    if settings.judge:
-        judge["judge"] = open_completer(settings.judge, context.base)
+    completer, judge = open_completers(settings, context.base)
     outcomes = run_talks(
         named(), completer, context.calls, progress=context.progress, name=ROOM,
         budget_usd=settings.completer.budget_usd, by_purpose=judge,
@@ -65,7 +64,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     write_text(out / PAGE, side_by_side(drawn))
     if settings.sample:
         report.estimate(inbox.taken, inbox.left_alone["not in the sample"])
-    return stage.summary(inbox.read, **report.figures(), left_alone=dict(sorted(inbox.left_alone.items())))
+    figures = report.figures() | {"controls": controls and controls._asdict()}
+    return stage.summary(inbox.read, **figures, left_alone=dict(sorted(inbox.left_alone.items())))
 
 
 def _kept(

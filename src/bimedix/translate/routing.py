@@ -11,7 +11,7 @@ NO_JUDGMENT = "no judgment could be read"
 BELOW = "score below the threshold"
 APART = "judges are apart"
 INSTRUCTION = "the text speaks to the model"
-LIKE_OTHERS = "like other translations of the set"
+NO_TRUST = "the judge failed its controls"
 
 
 def errors(attempt: Attempt) -> int:

@@ -35,6 +35,14 @@ class Settings:
     """Points that a revision has to gain for the loop to go on. Source: data.md, section 2.4."""
     judge_disagreement: float = 20.0
     """Range of the judgments, in points, above which a person decides. Source: data.md, section 2.3."""
+    controls: str = ""
+    """Human translations (.tmx, or .jsonl of `parallel_text`) that the judge has to tell from the same with
+    one error put in, before any of its scores counts; empty: it is trusted unseen."""
+    control_pairs: int = 20
+    """Control pairs drawn by (seed, text)."""
+    control_mean: float | None = None
+    """Mean score that the good controls had when the threshold was chosen; a move of more than 3 points
+    means that the model behind the name has changed. Source: data.md, section 2.3."""
     audit_share: float = 0.05
     """Share of the accepted translations that is read all the same, drawn uniformly by (seed, id)."""
     checks: tuple[str, ...] = ()
@@ -67,7 +75,7 @@ class Settings:
 
 def input_files(settings: Settings, base: Path) -> list[Path]:
     """Return the files that these settings name."""
-    own = [name for name in (settings.glossary, settings.memory) if name]
+    own = [name for name in (settings.glossary, settings.memory, settings.controls) if name]
     return [base / name for name in (*own, *files_of(settings.completer), *files_of(settings.judge))]
 
 
