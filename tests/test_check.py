@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bimedix.check import Checked, check_files, read_aligned, write_findings, write_page
+from bimedix.aligned import read_aligned
+from bimedix.check import Checked, check_files, write_findings, write_page
 from bimedix.completers.tmx import write_tmx
 from bimedix.errors import DataError, UsageError
 from bimedix.files import write_records

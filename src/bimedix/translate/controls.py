@@ -20,8 +20,8 @@ from bimedix.errors import DataError
 from bimedix.prompts.asking import Tally, ask_all
 from bimedix.prompts.judging import median_score
 from bimedix.stage import Context
-from bimedix.translate.flow import judgment
 from bimedix.translate.hints import read_pairs
+from bimedix.translate.judge import judgment
 from bimedix.translate.settings import Settings
 
 LEAST_AUC = 0.9

@@ -15,11 +15,8 @@ from bimedix.completers.base import Job, Request, Talk
 from bimedix.languages import language
 from bimedix.prompts.asking import Answer, Ask, Tally, ask_all
 from bimedix.prompts.judging import (
-    JUDGMENT_SCHEMA,
     Judgment,
-    ask_judge,
     median_score,
-    read_judgment,
     standing_spans,
 )
 from bimedix.prompts.replies import ReplyError
@@ -45,6 +42,7 @@ from bimedix.records import (
     with_fields,
 )
 from bimedix.translate.guard import instruction_signs
+from bimedix.translate.judge import judgment
 from bimedix.translate.parts import Part, cut, join
 from bimedix.translate.routing import INSTRUCTION, best_of, route_of, stop_reason
 from bimedix.translate.settings import Settings
@@ -290,37 +288,6 @@ def _ask_judgment(
         part.fields, texts, case.source, case.settings, case.tally,
         record_id=case.item.id, sample=sample, seed=case.seed,
     )  # fmt: skip
-
-
-def judgment(
-    fields: Mapping[str, str],
-    texts: Mapping[str, str],
-    source: str,
-    settings: Settings,
-    tally: Tally,
-    *,
-    record_id: str,
-    sample: int,
-    seed: int,
-) -> Ask[Judgment]:
-    """Return the question that has one judge read texts in language `source` and their translation."""
-    target, judge = settings.target_language, settings.judge or settings.completer
-    question = ask_judge(fields, texts, source, target, salt=str(seed), sample=sample)
-    echo = {"id": question.id, "nonce": question.nonce}
-    job = Job("judge", source, target, dict(fields), dict(texts), echo=echo)
-    request = Request(
-        question.messages, "judge", record_id, sample, judge.max_new_tokens, judge.temperature,
-        JUDGMENT_SCHEMA, job,
-    )  # fmt: skip
-
-    def read(text: str) -> Judgment:
-        found = read_judgment(text, question, fields, texts)
-        tally.counts[f"read: {found.rung}"] += 1
-        tally.counts["quotes not in the text"] += found.quotes_not_found
-        tally.counts["spans refused"] += found.spans_refused
-        return found
-
-    return Ask(request, read)
 
 
 def _of_part(answers: Sequence[Answer[Judgment]], part: int, judgments: int) -> list[Judgment]:
