@@ -259,6 +259,23 @@ def test_test_items_and_what_comes_from_them_never_enter(tmp_path: Path) -> None
     assert next(row for row in mixed.dropped if row.id == "web:1").place == "m:7"
 
 
+@pytest.mark.parametrize("room", ["review", "translate"])
+def test_the_translation_of_a_leak_is_a_leak(tmp_path: Path, room: str) -> None:
+    """Its text shares nothing with the test item; its lineage, or the source it carries, tells."""
+    test = exam(7, split="test")
+    copy = OpenQuestion("web:1", "en", Origin("web"), test.question.upper(), "unknown")
+    target = arabic(copy)
+    if room == "review":
+        mixed = mix(tmp_path, [*ENGLISH, test, copy], [*ARABIC, target])
+    else:
+        made = Translation("web:1", copy, target, (Attempt(0, {}, 90.0),), 0, "accepted")
+        mixed = mix(tmp_path, [*ENGLISH, test, *ARABIC], rooms={"translate": [made]})
+
+    expected = "holds a test item: " + ("lineage" if room == "review" else "same stem")
+    assert mixed.reasons()["web:1@ar"] == expected
+    assert {row.place for row in mixed.dropped if row.id.startswith("web")} == {"m:7"}
+
+
 def test_registered_test_files_count_whatever_their_split(tmp_path: Path) -> None:
     """A test set that is no input of this run; its hash and the counts go into the report."""
     write_records(tmp_path / "sets" / "records.jsonl", [question(5, split="")])

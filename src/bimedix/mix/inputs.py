@@ -35,6 +35,8 @@ class Given:
     reason: str = ""
     record: Record | None = None
     """The record as it came, when there is no item."""
+    source: Mixed | None = None
+    """What the item was translated from, where the record tells."""
 
 
 def read_inputs(inputs: Mapping[str, Path], settings: Settings) -> Iterator[Given]:
@@ -54,7 +56,7 @@ def _given(record: Record, settings: Settings) -> Given:
         return Given(record.id, None, "has no readable translation", record)
     if record.route not in settings.translations:
         return Given(record.id, None, "translation waits for review", record)
-    return Given(record.target.id, record.target)
+    return Given(record.target.id, record.target, source=record.source)
 
 
 def objection(item: Mixed, settings: Settings) -> str:

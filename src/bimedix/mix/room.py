@@ -43,7 +43,7 @@ from bimedix.mix.select import (
     pair_key,
 )
 from bimedix.mix.settings import Settings
-from bimedix.overlap.contamination import TestIndex, roots_of
+from bimedix.overlap.contamination import Match, TestIndex, roots_of
 from bimedix.prompts.questions import to_messages
 from bimedix.records import (
     Conversation,
@@ -80,6 +80,8 @@ class _Run:
     """Order, offset and length in the spool."""
     seen: set[int] = field(default_factory=set)
     rules: Counter[str] = field(default_factory=Counter)
+    leaks: dict[str, str] = field(default_factory=dict)
+    """Head of a lineage that holds a test item → that item."""
 
 
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -121,20 +123,31 @@ def _admit_all(work: _Run, inputs: Mapping[str, Path]) -> None:
             work.stage.drop(given.record, given.reason, id=given.id)
         elif reason := objection(given.item, work.settings):
             work.stage.drop(given.item, reason)
-        elif not _is_leak(work, given.item):
+        elif not _is_leak(work, given.item, given.source):
             _admit(work, given.item)
 
 
-def _is_leak(work: _Run, item: Mixed) -> bool:
+def _is_leak(work: _Run, item: Mixed, source: Mixed | None) -> bool:
+    """Drop an item that holds a test item, or comes from one that does: translation hides overlap."""
     if not work.settings.decontaminate:
         return False
     work.checked += 1
-    match = work.tests.find(item)
+    match = _inherited(work, item) or work.tests.find(item)
+    if match is None and source is not None:
+        match = work.tests.find(source)
     if match is None:
         return False
+    for root in roots_of(item):
+        work.leaks.setdefault(root, match.test_id)
     work.rules[match.rule] += 1
     work.stage.drop(item, f"holds a test item: {match.rule}", place=match.test_id, detail=describe(match))
     return True
+
+
+def _inherited(work: _Run, item: Mixed) -> Match | None:
+    """Return the match of an earlier record of the same lineage; source languages are read first."""
+    root = next((root for root in sorted(roots_of(item)) if root in work.leaks), None)
+    return None if root is None else Match("lineage", work.leaks[root], 1.0, root)
 
 
 def _admit(work: _Run, item: Mixed) -> None:
