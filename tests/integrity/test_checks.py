@@ -63,6 +63,16 @@ def test_an_exact_conversion_is_a_hint() -> None:
     assert [(finding.check, finding.severity) for finding in findings] == [("unit", "hint")]
 
 
+def test_an_added_sentence_is_a_warning() -> None:
+    """A translation far longer than its source, with more sentences, holds something of its own."""
+    source, target = "Give one tablet at night.", "أعط قرصًا واحدًا ليلًا. "
+    added = target + "ينبغي أيضًا ممارسة الرياضة وشرب الماء كل يوم. راجع الطبيب إذا استمرت الشكوى."
+    found = check_texts(source, added, "en", "ar")
+
+    assert ("surplus", "warning") in {(finding.check, finding.severity) for finding in found}
+    assert not check_texts(source, target, "en", "ar")
+
+
 def test_spans_point_into_the_original_text() -> None:
     """Tashkeel and tatweel are skipped when reading, and counted in the spans."""
     target = "يُعطى بِجُرعة ١٠٠ ملـغ."

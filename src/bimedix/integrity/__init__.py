@@ -4,8 +4,11 @@
 `check_set` finds what only shows over many records: one output for many inputs, a leaked prompt example.
 """
 
-from bimedix.integrity.checks import CHECKS, Check, check_pair, check_texts
+from bimedix.integrity.checks import CHECKS, RECORD_CHECKS, SET_CHECKS, Check, check_pair, check_texts
 from bimedix.integrity.sets import Limits, check_set
 from bimedix.integrity.terms import Glossary, Term
 
-__all__ = ["CHECKS", "Check", "Glossary", "Limits", "Term", "check_pair", "check_set", "check_texts"]
+__all__ = [
+    "CHECKS", "RECORD_CHECKS", "SET_CHECKS", "Check", "Glossary", "Limits", "Term",
+    "check_pair", "check_set", "check_texts",
+]  # fmt: skip

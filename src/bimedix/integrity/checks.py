@@ -9,6 +9,20 @@ from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.integrity.terms import Glossary
 from bimedix.records import Finding, Item, MultipleChoice, item_fields
 
+RECORD_CHECKS = {
+    "unit": "units are kept or converted exactly; read with the numbers",
+    "option": "as many options, none empty, none equal that differ in the source",
+    "key": "the answer key is that of the source, by index",
+    "structure": "the same kind of record with the same fields",
+}
+"""What `check_pair` reports besides the names of `CHECKS`: error, or hint where the source is to blame."""
+SET_CHECKS = {
+    "repeated": "one output for many unlike inputs",
+    "leak": "an example of the prompt stands in the translation",
+    "echo": "the translation repeats the source",
+    "option": "lines that differ in the source are equal",
+}
+"""What `check_set` reports."""
 GlossaryLike: TypeAlias = Glossary | Mapping[str, str | Sequence[str]]
 
 
@@ -44,6 +58,7 @@ CHECKS: dict[str, Check] = {
             "stripped", surface.check_stripped, "error", "Latin names, genes and units have not fallen out"
         ),
         Check("cut", surface.check_cut, "error", "the translation goes to the end"),
+        Check("surplus", surface.check_surplus, "warning", "no sentence was added"),
         Check("chatter", surface.check_chatter, "error", "no fences and no words around the translation"),
         Check("characters", surface.check_characters, "error", "no broken characters, no bidi overrides"),
     )

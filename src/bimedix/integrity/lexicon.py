@@ -97,6 +97,8 @@ _NO_CUES = {
     "centuries",
 }
 """Lists that are read in their own way, not looked for everywhere."""
+_INFLECTED = {"routes", "sides"}
+"""Sections whose forms take the endings of the language."""
 
 
 @cache
@@ -127,6 +129,7 @@ def _forms(code: str) -> Iterator[Form]:
                         form.startswith("*"),
                         form.endswith("*"),
                         form.startswith("="),
+                        section in _INFLECTED,
                     )
 
 

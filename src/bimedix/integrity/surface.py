@@ -30,6 +30,11 @@ LENGTH_BANDS = {
 }  # fmt: skip
 """Target characters per source character: 0.5th and 5th percentile and median of the human translations in
 TICO-19 (fr: the lower of TICO-19, without its misaligned rows, and bio-mqm; ja: estimated)."""
+LONGEST = {
+    ("en", "ar"): 1.61, ("en", "es"): 1.80, ("en", "fr"): 2.05, ("en", "ru"): 1.95, ("en", "zh"): 0.64,
+    ("en", "ja"): 0.90,
+}  # fmt: skip
+"""Target characters per source character: 99.5th percentile of TICO-19 (ja: estimated)."""
 _DEFAULT_BAND = (0.4, 0.5, 1.0)
 
 
@@ -107,10 +112,15 @@ def check_stripped(pair: Pair) -> Findings:
         yield pair.finding("stripped", "error", "brackets are empty that hold text in the source", (), empty)
     if language(pair.target.code).script == "LATIN":
         return
-    names = [m for m in _LATIN_NAME.finditer(source.cased) if len(m.group()) > 1]
+    is_unit = unit_reader(pair.source.code).lookup
+    names = [
+        m for m in _LATIN_NAME.finditer(source.cased) if len(m.group()) > 1 and not is_unit(m.group().lower())
+    ]
     if len(names) < 2 or re.search("[A-Za-z]", target.cased):
         return
     gap = [m.span() for m in re.finditer(r"(?<=\w) +(?=[?.,،:)])| {2,}|(?<=[(/]) +", target.cased)]
+    if not gap and len(names) < 3:
+        return
     yield pair.finding(
         "stripped",
         "error" if gap else "hint",
@@ -136,6 +146,20 @@ def check_cut(pair: Pair) -> Findings:
         why = ", and no sign ends it" if open_end else ""
         text = f"the translation seems to be cut: {ratio:.2f} characters per character of the source{why}"
         yield pair.finding("cut", severity, text, (), [(len(target) - 1, len(target))])
+
+
+def check_surplus(pair: Pair) -> Findings:
+    """Yield a translation that is far too long and has more sentences than its source."""
+    source, target = pair.source, pair.target
+    most = LONGEST.get((source.code, target.code), 2.5)
+    length = len(source.folded.cased)
+    if length < 20 or len(target.folded.cased) <= most * length:
+        return
+    ends, more = target.sentence_ends, len(target.sentence_ends) - len(source.sentence_ends)
+    if more > 0:
+        text = f"{more} sentences more than the source, and {len(target.text) / length:.2f} times its length"
+        start = ends[-more - 1] if more < len(ends) else 0
+        yield pair.finding("surplus", "warning", text, (), [(start, ends[-1])])
 
 
 def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles: bool) -> Severity | None:
