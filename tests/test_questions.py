@@ -12,6 +12,7 @@ from bimedix.prompts.questions import (
     pack_hash,
     question_message,
     read_answer,
+    split_reply,
     to_messages,
 )
 from bimedix.records import Dialogue, MultipleChoice, OpenQuestion, Origin, Turn
@@ -171,6 +172,18 @@ def test_every_language_reads_back_what_it_writes(
     assert read_answer(reply.content, item) == answers
     assert (OPTIONS[code][2] + ":" in reply.content) == with_rationale
     assert all(line in asked.content for line in OPTIONS[code])
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_a_reply_is_cut_into_rationale_and_answer(code: str) -> None:
+    """The last line that states an answer ends the rationale, whatever stands in it before."""
+    item = choice(code, rationale=f"{OPTIONS[code][2]}.\n\n{OPTIONS[code][0]}.")
+    reply = to_messages(item, with_rationale=True)[1].content
+    rationale, answer = split_reply(reply, code)
+
+    assert rationale == item.rationale
+    assert read_answer(answer, item) == (1,)
+    assert split_reply(OPTIONS[code][2], code) == (OPTIONS[code][2], "")
 
 
 @pytest.mark.parametrize("code", sorted(LANGUAGES))

@@ -275,6 +275,44 @@ def test_a_completer_is_asked_in_the_items_own_words(place: Path, monkeypatch: p
     assert {p.model for p in predictions} == {"parrot"}
 
 
+class Explainer(Parrot):
+    """Gives the Arabic or English reason of the item, then its second option."""
+
+    async def complete(self, request: Request) -> Reply:
+        cue = "الإجابة: ب" if "السؤال" in request.messages[0].content else "Answer: B"
+        return Reply(f"because of the fever\n{cue}")
+
+
+def test_rationales_are_compared_with_those_a_person_passed(
+    place: Path, items: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three protocols, passed references only, and the four leaderboard files."""
+    monkeypatch.setattr(room, "open_completer", lambda settings, base: Explainer())
+    change = msgspec.structs.replace
+    marked = [
+        change(item, rationale="because of the fever", human_check_passed=number < 4)
+        for number, item in enumerate([*items("en", 6), *items("ru", 5)])
+    ]
+    write_records(place / "en.jsonl", marked)
+    settings = replace(
+        SETTINGS,
+        benchmarks=(Benchmark("mmedbench", "en.jsonl"),),
+        protocols=("generation",),
+        completer=CompleterSettings("openai", model="explainer"),
+        with_rationale=True,
+        leaderboard=True,
+    )
+    summary, _ = go(settings, place, place)
+    rows = {(r["protocol"], r["metric"]): r for r in summary.figures["rationales"]["explainer"]}
+    lines = (place / "out" / "leaderboard" / "rationale_similarity_metric.csv").read_text().splitlines()
+
+    assert rows["bimedix", "BLEU-4"]["value"] == pytest.approx(1.0)
+    assert rows["mmedbench_table", "BLEU-1"]["items"] == 4
+    assert lines[1].startswith('"English","4","100.00"')
+    answers = (place / "out" / "leaderboard" / "accuracy_metric.csv").read_text()
+    assert '"Russian","5",' in answers and '"Average","11",' in answers
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -282,6 +320,8 @@ def test_a_completer_is_asked_in_the_items_own_words(place: Path, monkeypatch: p
         ({"protocols": ()}, "at least one"),
         ({"completer": CompleterSettings("openai", model="m")}, "no log-probabilities"),
         ({"shots": 3}, "shots_path"),
+        ({"with_rationale": True}, "rationales are generated"),
+        ({"rationale_protocols": ("bimedics",)}, "Did you mean 'bimedix'"),
         ({"orders": 4, "protocols": ("options",)}, "orders = 4"),
         ({"confidence": 1.0}, "between 0 and 1"),
     ],

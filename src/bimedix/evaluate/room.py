@@ -8,7 +8,7 @@ which a run that was killed goes on.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -19,7 +19,9 @@ from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
+from bimedix.evaluate.leaderboard import write_leaderboard
 from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
+from bimedix.evaluate.rationales import Protocol, paired, rationale_pairs, score_rationales
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
 from bimedix.evaluate.table import Table, make_table
 from bimedix.evaluate.tables import Form, render
@@ -89,7 +91,34 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     forms: dict[str, Form] = {"table.md": "markdown", "table.tex": "latex"}
     for name, form in forms.items():
         write_text(out / name, render(table, form, quote=settings.published))
-    return stage.summary(len(read), **_figures(table, work.reports))
+    similarities = _rationales(work, predictions, table, out) if settings.with_rationale else {}
+    return stage.summary(len(read), **_figures(table, work.reports), **similarities)
+
+
+def _rationales(work: _Run, predictions: Sequence[Prediction], table: Table, out: Path) -> dict[str, Any]:
+    """Compare generated rationales with the items' own, model by model; write `rationales.json`."""
+    settings, found = work.settings, {}
+    for model in dict.fromkeys(row.model for row in predictions):
+        answered = list(paired(work.asked, [row for row in predictions if row.model == model]))
+        pairs = list(rationale_pairs(answered, unfiltered=settings.unfiltered_rationales))
+        rows = [
+            row
+            for protocol in settings.rationale_protocols
+            for row in score_rationales(
+                [pair for _, pair in pairs],
+                cast(Protocol, protocol),
+                unfiltered=settings.unfiltered_rationales,
+                seed=work.context.seed,
+                confidence=settings.confidence,
+            )
+        ]
+        found[model] = rows
+        if settings.leaderboard:
+            cells = [c for c in table.accuracies if (c.model, c.protocol) == (model, GENERATION)]
+            ours = [row for row in rows if row.protocol == "bimedix"]
+            write_leaderboard(out / "leaderboard", answered, pairs, cells, ours)
+    write_json(out / "rationales.json", found)
+    return {"rationales": msgspec.to_builtins(found)}
 
 
 def _once(read: Sequence[Asked], stage: StageWriter) -> list[Asked]:

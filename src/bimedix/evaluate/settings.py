@@ -15,6 +15,7 @@ OPTIONS = "options"
 OPTIONS_PER_CHARACTER = "options_per_character"
 GENERATION = "generation"
 PROTOCOLS = (LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, GENERATION)
+RATIONALE_PROTOCOLS = ("mmedbench_table", "mmedbench_code", "bimedix")
 PLAIN = "plain"
 """Template of base models: the question as plain text and an answer cue, tokenised as lm-eval does it."""
 
@@ -90,6 +91,12 @@ class Settings:
     order decides (arXiv 2309.03882)."""
     with_rationale: bool = False
     """`generation` asks for the reason first."""
+    rationale_protocols: tuple[str, ...] = ("mmedbench_table", "mmedbench_code", "bimedix")
+    """How generated rationales are compared with the items' own; needs `with_rationale`."""
+    unfiltered_rationales: bool = False
+    """Compare with references too that no person has passed; MMedBench takes passed ones only."""
+    leaderboard: bool = False
+    """Also write MMedBench's four leaderboard files, for the last model; needs `with_rationale`."""
     max_new_tokens: int = 64
     """Longest reply in tokens; give rationales 512."""
     batch_tokens: int = 2048
@@ -119,6 +126,16 @@ class Settings:
             )
         if self.orders < 1 or (self.orders > 1 and LETTERS not in self.protocols):
             raise RecipeError(f"[evaluate] orders = {self.orders}: 1 or more, and with protocol `{LETTERS}`.")
+        if (self.with_rationale or self.leaderboard) and GENERATION not in self.protocols:
+            raise RecipeError(f"[evaluate] rationales are generated: add the protocol `{GENERATION}`.")
+        if self.leaderboard and not self.with_rationale:
+            raise RecipeError("[evaluate] leaderboard: set `with_rationale = true` as well.")
+        for name in self.rationale_protocols:
+            if name not in RATIONALE_PROTOCOLS:
+                raise RecipeError(
+                    f"[evaluate] rationale protocol '{name}' is not known."
+                    f"{did_you_mean(name, RATIONALE_PROTOCOLS)}\n  Known: {', '.join(RATIONALE_PROTOCOLS)}."
+                )
         if self.shots < 0 or (self.shots and not self.shots_path):
             raise RecipeError(f"[evaluate] shots = {self.shots}: 0 or more, drawn from `shots_path`.")
         if not 0 < self.confidence < 1:

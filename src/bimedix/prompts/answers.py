@@ -373,3 +373,16 @@ def _option_named(lines: list[str], reader: _Reader) -> Iterator[Chosen]:
             yield frozenset({index})
         for start, end in spans:
             whole = whole[:start] + "\0" * (end - start) + whole[end:]
+
+
+def split_reply(text: str, code: str) -> tuple[str, str]:
+    """Return (rationale, answer) of a reply: the answer is the last line that opens with a statement of it.
+
+    Without such a line all of it is rationale, and the answer is empty.
+    """
+    lead = _grammar(code, ("A", "B")).lead
+    lines = text.strip().split("\n")
+    for index in range(len(lines) - 1, -1, -1):
+        if lead.match(re.sub(r"^[#>\s]+", "", _fold(lines[index]))):
+            return "\n".join(lines[:index]).strip(), "\n".join(lines[index:]).strip()
+    return text.strip(), ""

@@ -6,13 +6,13 @@ pass and never interpreted.
 """
 
 from bimedix.errors import DataError
-from bimedix.prompts.answers import read_answer, yes_no_maybe_indexes
+from bimedix.prompts.answers import read_answer, split_reply, yes_no_maybe_indexes
 from bimedix.prompts.packs import Pack, fill, pack
 from bimedix.records import Dialogue, Message, MultipleChoice, OpenQuestion
 
 __all__ = [
     "answer_text", "is_yes_no_maybe", "option_labels", "option_lines", "pack_hash", "question_message",
-    "read_answer", "to_messages",
+    "read_answer", "split_reply", "to_messages",
 ]  # fmt: skip
 
 
