@@ -165,7 +165,8 @@ def check_surplus(pair: Pair) -> Findings:
 def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles: bool) -> Severity | None:
     low, short, median = LENGTH_BANDS.get((pair.source.code, pair.target.code), _DEFAULT_BAND)
     far_too_short = ratio < low * 0.75 and length >= 60
-    open_and_short = open_end and (dangles or (ratio < median * 0.9 and length >= 30))
+    expected = median if length >= 60 else 0.9 * median
+    open_and_short = open_end and (dangles or (ratio < expected and length >= 30))
     sentence_lost = length >= 60 and _fewer_sentences(pair) and ratio < short
     if far_too_short or open_and_short or sentence_lost or (ratio < low and length >= 60 and open_end):
         return "error"
@@ -181,7 +182,7 @@ def _dangling(code: str) -> frozenset[str]:
 
 
 def _dangles(text: str, side: Side) -> bool:
-    return text.split()[-1].lower() in _dangling(side.code)
+    return text[-1] in ",،、(-" or text.split()[-1].lower() in _dangling(side.code)
 
 
 def _fewer_sentences(pair: Pair) -> bool:
