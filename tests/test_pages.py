@@ -66,6 +66,8 @@ def test_controls_are_shown_and_not_obeyed() -> None:
 
     assert "\u202e" not in shown
     assert "RLO" in shown
+    assert '<span class="control">U+0000</span>' in inline("a\x00b\ud800", direction="ltr")
+    assert inline("a\x00b\ud800", direction="ltr").isascii()
 
 
 def test_an_arabic_block_that_opens_with_a_drug_name_stays_right_to_left() -> None:

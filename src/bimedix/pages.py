@@ -6,7 +6,7 @@ dose, stands in `<bdi>`. Spans count code points of the text as it is stored. So
 evaluate-serve.md, section 9.
 """
 
-import unicodedata
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
@@ -59,15 +59,19 @@ def _marked(html: str, mark: Mark | None) -> str:
     return f'<mark class="{mark.level}" title="{escape(mark.why)}">{html}</mark>'
 
 
+_HIDDEN = re.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff" + "".join(map(chr, _CONTROLS)) + "]"
+)
+
+
 def _visible(text: str) -> str:
-    return "".join(_visible_char(char) for char in text)
+    """Escape a text and show what would steer it, or not show at all, as a label."""
+    return _HIDDEN.sub(_label, escape(text))
 
 
-def _visible_char(char: str) -> str:
-    name = _CONTROLS.get(ord(char))
-    if name is None and unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t\r":
-        name = f"U+{ord(char):04X}"
-    return f'<span class="control">{name}</span>' if name else escape(char)
+def _label(found: re.Match[str]) -> str:
+    point = ord(found.group())
+    return f'<span class="control">{_CONTROLS.get(point, f"U+{point:04X}")}</span>'
 
 
 def block(text: str, code: str, marks: Sequence[Mark] = ()) -> str:

@@ -77,6 +77,8 @@ def test_a_chain_grows_by_news_only_and_keeps_changes_of_mind(tmp_path: Path) ->
         ("a", "approve"), ("b", "approve"), ("a", "reject"), ("a", "approve"),
     ]  # fmt: skip
     assert verify(path) == chain
+    everything = [verdict("a"), verdict("b"), verdict("a", "reject"), verdict("a")]
+    assert append(path, everything) == chain
 
 
 @pytest.mark.parametrize("harm", ["edit", "delete", "swap", "insert"])

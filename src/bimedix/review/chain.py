@@ -6,6 +6,7 @@ line breaks the chain, and `verify` names the first one. Source: data.md, sectio
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,22 +66,29 @@ def verify(path: Path) -> list[Event]:
 def append(path: Path, verdicts: Iterable[Verdict]) -> list[Event]:
     """Add verdicts that the chain does not hold yet; returns the whole chain, safe on the disk.
 
-    A verdict counts as held when it is the latest one of its reviewer on that version: reading the same sheet
-    again adds nothing, while a change of mind, and back, is two events.
+    What a reviewer said of a version is matched in order with what the chain has of them: reading the same
+    sheets again adds nothing, while a change of mind, and back, is two events.
     """
     events = verify(path)
-    latest = {(e.event.id, e.event.version, e.event.reviewer): e.event for e in events}
+    held: dict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
+    for event in events:
+        held[_key(event.event)].append(event.event)
     fresh: list[Event] = []
     previous = events[-1].hash if events else ""
     for verdict in verdicts:
-        key = (verdict.id, verdict.version, verdict.reviewer)
-        if latest.get(key) == verdict:
+        known = held[_key(verdict)]
+        if verdict in known:
+            del known[: known.index(verdict)]
             continue
-        latest[key] = verdict
+        known[:] = [verdict]
         previous = link(previous, verdict)
         fresh.append(Event(len(events) + len(fresh) + 1, previous, verdict))
     _write(path, fresh)
     return [*events, *fresh]
+
+
+def _key(verdict: Verdict) -> tuple[str, str, str]:
+    return verdict.id, verdict.version, verdict.reviewer
 
 
 def _write(path: Path, fresh: list[Event]) -> None:
