@@ -99,6 +99,8 @@ class Router(nn.Module):
 
     load: Tensor
     """Tokens sent to each expert since it was last read, [E]."""
+    start: Tensor
+    """The weight before training, [E, H]."""
 
     def __init__(self, weight_EH: Tensor, k: int, state: EngineState, *, normalise: bool = True) -> None:
         super().__init__()
@@ -111,6 +113,7 @@ class Router(nn.Module):
         self._remembered: Tensor | None = None
         none = torch.zeros(len(weight_EH), dtype=torch.long, device=weight_EH.device)
         self.register_buffer("load", none, persistent=False)
+        self.register_buffer("start", self.weight.detach(), persistent=False)
 
     def logits(self, x_TH: Tensor) -> Tensor:
         """Return raw scores, [T, E], in float32 (float64 stays)."""

@@ -1,0 +1,89 @@
+"""PEFT's layouts both ways, against PEFT itself."""
+
+import json
+
+import pytest
+import torch
+
+from bimedix.errors import DataError, UsageError
+from bimedix.model.adapters import attach, blocks, named_adapters
+from bimedix.model.layouts import CONFIG, read_peft, write_peft
+from bimedix.model.load import tiny_model
+from bimedix.model.settings import PAPER_TARGETS, AdapterSettings, TinySettings
+
+SHAPES = {"wide": (64, 96), "hidden = 2 ffn": (64, 32), "square": (64, 64)}
+
+
+@pytest.fixture(params=SHAPES.values(), ids=SHAPES.keys())
+def base(request):
+    """Return a maker of plain models; the last two shapes let a transposed matrix fit."""
+    hidden, ffn = request.param
+    shape = TinySettings(hidden=hidden, ffn=ffn, layers=2, experts=4, vocab=300, init_std=0.2)
+    return lambda: tiny_model(shape)
+
+
+@pytest.mark.parametrize("layout", ["experts", "fused"])
+@pytest.mark.parametrize("router", ["full", "lora"])
+def test_peft_loads_what_we_write(base, ids, tmp_path, with_values, apart, layout, router):
+    """T19: the same logits in PEFT, in either layout, with a router trained either way."""
+    peft = pytest.importorskip("peft")
+    model = with_values(attach(base(), AdapterSettings(rank=4, alpha=6, router=router)))
+    if router == "full":
+        for _, block in blocks(model):
+            block.gate.weight.data += 0.1 * torch.randn_like(block.gate.weight)
+    write_peft(model, tmp_path, layout)
+    theirs = peft.PeftModel.from_pretrained(base(), tmp_path)
+
+    assert apart(theirs(ids).logits, model(ids).logits) <= 1e-5
+    assert apart(base()(ids).logits, model(ids).logits) > 1e-2
+
+
+@pytest.mark.parametrize("layout", ["experts", "fused"])
+@pytest.mark.parametrize("targets", [PAPER_TARGETS, ("w1", "w2"), ("w3",), ("q", "gate")])
+def test_we_read_what_we_write(base, tmp_path, with_values, layout, targets):
+    """Both layouts come back to the same canonical tensors, a half of w1 and w3 alone included."""
+    model = with_values(attach(base(), AdapterSettings(rank=4, alpha=6, targets=targets, router="lora")))
+    write_peft(model, tmp_path, layout)
+    again = dict(named_adapters(read_peft(base(), tmp_path)))
+
+    for name, tensor in named_adapters(model):
+        assert torch.equal(again.pop(name), tensor), name
+    assert not any(bool(left.any()) for left in again.values())
+
+
+def test_we_read_what_peft_saves(base, ids, tmp_path, with_values, apart):
+    """An adapter that went through PEFT and back has the same logits."""
+    peft = pytest.importorskip("peft")
+    model = with_values(attach(base(), AdapterSettings(rank=4, alpha=6, router="lora")))
+    write_peft(model, tmp_path / "ours", "fused")
+    peft.PeftModel.from_pretrained(base(), tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+    again = read_peft(base(), tmp_path / "theirs")
+
+    assert apart(again(ids).logits, model(ids).logits) <= 1e-6
+
+
+def test_a_b_that_mixes_w1_and_w3_is_refused(base, tmp_path):
+    """It has no form of half the rank; dropping the rest would be silent damage."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(
+        r=4,
+        target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+        rank_pattern={r".*\.gate_up_proj": 8},
+        init_lora_weights=False,
+    )
+    peft.get_peft_model(base(), config).save_pretrained(tmp_path)
+
+    with pytest.raises(DataError, match="mixes w1 and w3"):
+        read_peft(base(), tmp_path)
+
+
+def test_what_we_cannot_do_is_refused(base, tmp_path, with_values):
+    model = with_values(attach(base(), AdapterSettings(rank=4, router="lora")))
+    write_peft(model, tmp_path, "fused")
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | {"use_dora": True}))
+
+    with pytest.raises(DataError, match="use_dora"):
+        read_peft(base(), tmp_path)
+    with pytest.raises(UsageError, match="below the 4 experts"):
+        write_peft(attach(base(), AdapterSettings(rank=2)), tmp_path, "experts")
