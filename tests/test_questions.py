@@ -1,8 +1,11 @@
 """How items become chat messages, and how replies are read."""
 
+from pathlib import Path
+
 import pytest
 
 from bimedix.errors import DataError
+from bimedix.files import read_any_records
 from bimedix.languages import LANGUAGES
 from bimedix.prompts.packs import fill, pack
 from bimedix.prompts.questions import (
@@ -16,6 +19,7 @@ from bimedix.prompts.questions import (
     to_messages,
 )
 from bimedix.records import Dialogue, MultipleChoice, OpenQuestion, Origin, Turn
+from bimedix.stage import Context
 
 ORIGIN = Origin("made-up")
 OPTIONS = {
@@ -295,3 +299,27 @@ def test_pack_hashes_differ_and_packs_have_the_same_sections() -> None:
     """Every language has a whole pack, and its hash tells it apart."""
     assert len({pack_hash(code) for code in LANGUAGES}) == len(LANGUAGES)
     assert len({tuple(sorted((*pack(code).frames, *pack(code).lists))) for code in LANGUAGES}) == 1
+
+
+@pytest.mark.slow
+def test_real_exam_items_read_back_as_their_key(real_data: Path, tmp_path: Path) -> None:
+    """Every real question of thirteen exam sets in five languages: answers and bare labels are read back."""
+    from bimedix.sources.room import run
+    from bimedix.sources.settings import DataSet, Settings
+
+    run(Settings(data=(DataSet(path="."),), limit=200), {}, tmp_path, Context(tmp_path / "c", base=real_data))
+    items = [
+        item
+        for item in read_any_records(tmp_path / "records.jsonl")
+        if isinstance(item, MultipleChoice) and item.answers
+    ]
+    wrong = [item.id for item in items if read_answer(answer_text(item), item) != item.answers]
+    unlabelled = [
+        (item.id, label)
+        for item in items
+        for index, label in enumerate(option_labels(item))
+        if read_answer(label, item) != (index,)
+    ]
+
+    assert len(items) > 500
+    assert (wrong, unlabelled) == ([], [])

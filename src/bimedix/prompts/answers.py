@@ -18,11 +18,12 @@ Chosen = frozenset[int]
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _SIGNS = str.maketrans({"’": "'", "`": "", "*": "", "“": '"', "”": '"', "、": ",", "。": "."})
-_BINOMIAL = re.compile(r"(?<!\w)([A-Ha-h](?=\. [^\W\d_A-Z])|د(?=\. \w))")
+_BINOMIAL = re.compile(r"(?<!\w)([A-Ha-h](?=\. [a-zà-ÿа-яё])|د(?=\. \w))")
 _MARK = "\ue000"
 """Put after a letter that may begin `E. coli`, or be short for "doctor": it needs its own option text."""
 _LOOK_ALIKES = str.maketrans("авсен", "abceh")
 _OPEN, _CLOSE = r"[\s(\[{<\"'«“「『【]*", r"[\s)\]}>\"'»”」』】]*"
+_GAP = re.compile(r"[\s.):\]}\-–—,>»」』】\"'(\[«“]*")
 _BOXED = re.compile(r"\\boxed\s*\{(?:\\text\s*\{)?([^{}]*)\}+")
 _ALWAYS = ("boxed", "answer", "final answer")
 """Statements that models make in any language."""
@@ -83,7 +84,7 @@ def _grammar(code: str, labels: tuple[str, ...]) -> _Grammar:
         right=re.compile(rf"{_CLOSE}{_any(words.lists['right'])}(?!\w)" if spaced
                          else rf"{_CLOSE}{_any(words.lists['right'])}"),
         wrong=re.compile(rf"{_CLOSE}(?:{links}\s*)?{_any(words.lists['wrong'])}"),
-        separator=re.compile(rf"\s*(?:[,;/+&]\s*(?:{also})?|{also}|\s)"),
+        separator=re.compile(rf"\s*(?:\.?\s*[,;/+&]\s*(?:{also})?|{also}|\s)"),
     )  # fmt: skip
 
 
@@ -154,14 +155,21 @@ class _Reader:
             if not (digits and self.digits_are_labels):
                 return None
             index = self.grammar.digits[name]
-        gap = re.compile(r"[\s.):\]}\-–—,>»」』】\"']*").match(line, token.end())
-        own = self.text_at(line, gap.end() if gap else token.end(), only=index)
-        if own:
-            return index, own[1], True
+        own = self._own_text(line, token.end(), index)
+        if own is not None:
+            return index, own, True
         if _MARK in token[0] or (self._is_careful(name) and not self._set_off(line, token.end())):
             return None
         closed = re.compile(r"[)\]}>\"'»”」』】]*").match(line, token.end())
         return index, closed.end() if closed else token.end(), False
+
+    def _own_text(self, line: str, at: int, index: int) -> int | None:
+        """Return where the option's own text ends, when it follows after nothing but signs."""
+        gap = _GAP.match(line, at)
+        for start in range(at, (gap.end() if gap else at) + 1):
+            if found := self.text_at(line, start, only=index):
+                return found[1]
+        return None
 
     def _is_careful(self, name: str) -> bool:
         return name in self.grammar.careful or name.isdigit()
