@@ -1,6 +1,7 @@
 """Recipes: strict reading, places of errors, overrides, schema."""
 
 import sys
+import tomllib
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,33 @@ def test_keys_are_found_in_multi_line_texts_and_tables() -> None:
 
     assert ("b",) not in lines
     assert (lines[("t", "c d")], lines[("t", "e", "f")], lines[("t", "l", 1, "x")]) == (5, 6, 10)
+
+
+def test_keys_are_found_in_inline_tables_and_lists_over_several_lines() -> None:
+    """Each entry has its own line, whatever signs its texts hold."""
+    text = (
+        'a = [  # one, [two\n  { b = "x = [1, {", c = 1 },\n\n'
+        "  { b = 'y', c = { d = 2,\n e = [3,\n 4] } },\n]\n"
+        "f = 1979-05-27 07:32:00\ng = -1.5e3 # h = 1\nh = true\n"
+    )
+    lines = locate_keys(text)
+
+    assert [lines["a", 0, "b"], lines["a", 1, "b"], lines["a", 1, "c", "d"]] == [2, 4, 4]
+    assert [lines["a", 1, "c", "e", 1], lines["f",], lines["g",], lines["h",]] == [6, 8, 9, 10]
+
+
+def test_every_key_that_tomllib_reads_is_found() -> None:
+    """On our own recipes: the walk and tomllib agree on all keys."""
+    for path in recipes.shipped_recipes().values():
+        text = path.read_text()
+
+        assert all_keys(tomllib.loads(text)) == set(locate_keys(text)), path.name
+
+
+def all_keys(value: object, key: tuple[str | int, ...] = ()) -> set[tuple[str | int, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = {key} if key else set()
+    return found.union(*(all_keys(part, (*key, name)) for name, part in pairs))
 
 
 def test_the_schema_forbids_unknown_keys_and_carries_the_notes() -> None:

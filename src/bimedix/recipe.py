@@ -12,7 +12,7 @@ import textwrap
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -77,30 +77,85 @@ def settings_class(room: str) -> type[Any]:
 # --- where a key stands ---------------------------------------------------------------------------------
 
 Key = tuple[str | int, ...]
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_ENTRY = re.compile(r"^\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"))*)\s*=")
+_BLANK = re.compile(r"(?:\s|#[^\n]*)*")
+_HEADER = re.compile(r"(\[\[?)\s*([^\]\n]+?)\s*\]\]?")
+_NAME = re.compile(r"(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*\.\s*(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*'))*")
+_SCALAR = re.compile(
+    r"\"\"\"(?:\\.|[^\\])*?\"{3,5}|'''.*?'{3,5}|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|[^,\]}\s#]+(?: [\d:.]+)?",
+    re.DOTALL,
+)
 
 
 def locate_keys(text: str) -> dict[Key, int]:
-    """Return the line (from 1) of every table and key of a TOML text; list entries count from 0."""
-    lines: dict[Key, int] = {}
-    counts: dict[Key, int] = {}
-    table: Key = ()
-    fence = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if fence:
-            fence = "" if fence in line else fence
-            continue
-        if header := _HEADER.match(line):
-            table = _open_table(header, counts)
-            lines.setdefault(table, number)
-        elif entry := _ENTRY.match(line):
-            lines.setdefault((*table, *_parts(entry.group(1))), number)
-        rest = line.split("#")[0] if '"' not in line and "'" not in line else line
-        for quotes in ('"""', "'''"):
-            if rest.count(quotes) % 2:
-                fence = quotes
-    return lines
+    """Return the line (from 1) of every table, key and list entry of a TOML text; entries count from 0.
+
+    The text has to be one that `tomllib` reads.
+    """
+    walk = _Walk(text)
+    walk.document()
+    return walk.lines
+
+
+class _Walk:
+    """Walks over TOML text and notes where each key begins."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at, self.lines = text, 0, dict[Key, int]()
+        self._counts: dict[Key, int] = {}
+
+    def document(self) -> None:
+        table: Key = ()
+        while self._peek():
+            if header := _HEADER.match(self.text, self.at) if self._peek() == "[" else None:
+                table = _open_table(header, self._counts)
+                self._note(table)
+                self.at = header.end()
+            else:
+                self._entry(table)
+
+    def _peek(self) -> str:
+        blank = _BLANK.match(self.text, self.at)
+        self.at = blank.end() if blank else self.at
+        return self.text[self.at : self.at + 1]
+
+    def _note(self, key: Key) -> None:
+        line = self.text.count("\n", 0, self.at) + 1
+        for end in range(1, len(key) + 1):
+            self.lines.setdefault(key[:end], line)
+
+    def _entry(self, table: Key) -> None:
+        name = _NAME.match(self.text, self.at)
+        if name is None:  # nothing that tomllib would have read
+            self.at = len(self.text)
+            return
+        key = (*table, *_parts(name.group()))
+        self._note(key)
+        self.at = self.text.index("=", name.end()) + 1
+        self._value(key)
+
+    def _value(self, key: Key) -> None:
+        sign = self._peek()
+        if sign == "[":
+            self._each("]", lambda index: self._listed((*key, index)))
+        elif sign == "{":
+            self._each("}", lambda _: self._entry(key))
+        else:
+            scalar = _SCALAR.match(self.text, self.at)
+            self.at = scalar.end() if scalar else len(self.text)
+
+    def _listed(self, key: Key) -> None:
+        self._note(key)
+        self._value(key)
+
+    def _each(self, end: str, read: Callable[[int], None]) -> None:
+        self.at += 1
+        index = 0
+        while self._peek() not in (end, ""):
+            read(index)
+            index += 1
+            if self._peek() == ",":
+                self.at += 1
+        self.at += 1
 
 
 def _parts(dotted: str) -> Key:
