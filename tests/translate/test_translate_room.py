@@ -185,3 +185,19 @@ def test_a_sample_is_drawn_shown_and_extrapolated_before_the_rest_is_paid(folder
     assert page.count("<article>") == 2
     assert set(translated(folder / "some")) < set(translated(folder / "all"))
     assert rest.figures["calls_from_ledger"] == first.figures["calls"]
+
+
+def test_a_share_spares_records_but_no_test_sets(folder: Path) -> None:
+    """Half of the records are drawn by their id; what is tested on is translated whole."""
+    many = [OpenQuestion(f"r{n}", "en", Origin("demo"), f"What is {n}?", "15 mg per kg.") for n in range(60)]
+    tests = [OpenQuestion(f"t{n}", "en", Origin("demo", split="test"), f"Why {n}?", "No.") for n in range(5)]
+    validation = OpenQuestion("v", "en", Origin("medmcqa", split="validation"), "Which?", "This.")
+    write_records(folder / "curate" / "records.jsonl", [*many, *tests, validation])
+    context = Context(folder / "calls.sqlite", base=folder)
+    half = settings(share=0.5, rounds=0)
+    summary = run(half, {"curate": folder / "curate"}, folder / "out", context)
+    found = translated(folder / "out")
+
+    assert {t.id for t in (*tests, validation)} <= set(found)
+    assert 20 <= len(found) - 6 <= 40
+    assert summary.figures["left_alone"] == {"not drawn by share": 66 - len(found)}

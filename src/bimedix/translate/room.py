@@ -133,4 +133,12 @@ class Inbox:
         if self.settings.source_languages and item.language not in self.settings.source_languages:
             return f"language {item.language} is not among source_languages"
         kind = str(item.__struct_config__.tag)
-        return "" if kind in self.settings.kinds else f"kind {kind} is not among kinds"
+        if kind not in self.settings.kinds:
+            return f"kind {kind} is not among kinds"
+        return "" if self._drawn(item) else "not drawn by share"
+
+    def _drawn(self, item: Item) -> bool:
+        origin = item.origin
+        if {origin.split, f"{origin.dataset}/{origin.split}"} & set(self.settings.whole_splits):
+            return True
+        return uniform_draw(self.seed, "translated", item.id) < self.settings.share

@@ -20,6 +20,10 @@ class Settings:
     """Kinds of records to translate."""
     source_languages: tuple[str, ...] = ()
     """ISO 639-1; empty: all but the target."""
+    share: float = 1.0
+    """Share of the records that is translated, 0 to 1, drawn by (seed, id). BiMediX: 444,995 of 866,600."""
+    whole_splits: tuple[str, ...] = ("test", "medmcqa/validation")
+    """Splits that are translated whole whatever the share, as `split` or `dataset/split`: the test sets."""
     sample: int = 0
     """Translate only so many records, drawn by (seed, id): to read `side_by_side.html` and the estimate
     before the rest is paid for. Their answers are kept for the whole run. 0: all."""
@@ -66,6 +70,7 @@ class Settings:
     def __post_init__(self) -> None:
         language(self.target_language)
         _require(0 <= self.threshold <= 100, f"threshold = {self.threshold}; a score is 0 to 100.")
+        _require(0 <= self.share <= 1, f"share = {self.share}; a share is 0 to 1.")
         _require(0 <= self.audit_share <= 1, f"audit_share = {self.audit_share}; a share is 0 to 1.")
         _require(self.judgments >= 1, f"judgments = {self.judgments}; at least 1 is needed.")
         _require(self.rounds >= 0, f"rounds = {self.rounds}; 0 or more.")
