@@ -15,7 +15,8 @@ from bimedix.errors import DataError, UsageError
 from bimedix.files import hash_file, read_records, write_records
 from bimedix.model.adapters import load_adapter
 from bimedix.model.load import load_model
-from bimedix.records import Conversation, Dropped, Message, Origin
+from bimedix.records import Conversation, Dropped, Message, Origin, Passage
+from bimedix.tokens import encode
 from bimedix.train import Phase, Settings, run
 
 WEIGHTS = ("base/model.safetensors", "adapter/adapter.safetensors")
@@ -137,3 +138,45 @@ def test_settings_need_no_torch():
     code = "import sys, bimedix.train; assert not {'torch', 'transformers'} & set(sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_running_text_is_learned_whole_before_the_chats(mix, settings, context, tmp_path):
+    """Continued pre-training: long passages become several samples, and no token of them is left out."""
+    texts = [" ".join(f"{word} {n}" for n in range(120) for word in ("fever", "dose")) for _ in range(2)]
+    passages = [Passage(f"p:{n}", "en", Origin("made"), text) for n, text in enumerate(texts)]
+    write_records(mix / "passages.jsonl", passages)
+    first = replace(settings.phases[0], data="passages", warmup_share=0.5)
+    summary = run(
+        replace(settings, phases=(first, settings.phases[1])), {"mix": mix}, tmp_path / "out", context
+    )
+    whole = sum(len(encode(text)) + 2 for text in texts)
+
+    assert summary.figures["passages"] > 2
+    assert summary.figures["phases"][0]["tokens"] == whole
+    assert summary.figures["phases"][0]["loss"] < summary.figures["phases"][0]["first_loss"]
+    assert summary.figures["phases"][1]["tokens"] == 2 * summary.figures["tokens_per_epoch"]
+
+
+def test_running_text_that_is_not_there_is_told(mix, settings, context, tmp_path):
+    write_records(mix / "passages.jsonl", [])
+    first = replace(settings.phases[0], data="passages")
+
+    with pytest.raises(DataError, match=r"passages.jsonl: holds no running text"):
+        run(replace(settings, phases=(first,)), {"mix": mix}, tmp_path / "out", context)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"data": "passages", "supervise": "replies"}, "holds no replies"),
+        ({"warmup_share": 1.0}, "warmup_share = 1"),
+    ],
+)
+def test_phases_that_contradict_themselves_are_refused(changes, told):
+    with pytest.raises(UsageError, match=told):
+        Phase(**changes)
+
+
+def test_a_warm_up_may_be_a_share_of_the_steps():
+    assert [Phase(warmup_share=0.01).warmup(total) for total in (1, 250, 1000)] == [1, 3, 10]
+    assert Phase(warmup_steps=7).warmup(1000) == 7

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bimedix.errors import DataError
-from bimedix.prompts.chat import encode_conversation
-from bimedix.records import Conversation, Dropped, encode
+from bimedix.prompts.chat import encode_conversation, encoder
+from bimedix.records import Conversation, Dropped, Passage, encode
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,21 @@ def encode_samples(
             drop(_dropped(record, "no reply within the token limit", f"{len(ids)} tokens, limit {limit}"))
             continue
         yield Sample(record.id, array("i", ids[:limit]), bytes(marks[:limit]), len(ids) > limit)
+
+
+def encode_passages(passages: Iterable[Passage], tokenizer: Any, limit: int) -> Iterator[Sample]:
+    """Yield running text as documents that end with the stop token, every token of them to be learned.
+
+    A text longer than `limit` tokens becomes several samples; none of it is left out.
+    """
+    chosen = encoder(tokenizer)
+    begin = [] if chosen.begin_id is None else [chosen.begin_id]
+    for record in passages:
+        ids = [*begin, *chosen.encode(record.text), chosen.end_id]
+        for start in range(0, len(ids), limit):
+            piece = ids[start : start + limit]
+            if len(piece) > 1:
+                yield Sample(f"{record.id}/{start}", array("i", piece), bytes([1]) * len(piece))
 
 
 def _dropped(record: Conversation, reason: str, detail: str) -> Dropped:

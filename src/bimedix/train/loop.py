@@ -63,9 +63,10 @@ class Objective(nn.Module):
 
 def rate_at(step: int, total: int, phase: Phase) -> float:
     """Return the learning rate of step `step`, from 0: linear warm-up, then the schedule down to zero."""
-    if step < phase.warmup_steps:
-        return phase.learning_rate * (step + 1) / phase.warmup_steps
-    done = (step - phase.warmup_steps) / max(total - phase.warmup_steps, 1)
+    warmup = phase.warmup(total)
+    if step < warmup:
+        return phase.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(total - warmup, 1)
     match phase.schedule:
         case "cosine":
             return phase.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

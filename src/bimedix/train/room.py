@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimedix.errors import DataError
 from bimedix.files import RecordWriter, read_json, read_records, write_json
-from bimedix.records import Conversation, Dropped
+from bimedix.records import Conversation, Dropped, Passage
 from bimedix.stage import DROPPED, Context, Summary
 from bimedix.train.settings import Settings
 
@@ -39,12 +39,17 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         train = _read(inputs["mix"] / "train.jsonl", settings, tokenizer, drop)
         validation_file = inputs["mix"] / "validation.jsonl"
         validation = _read(validation_file, settings, tokenizer, drop) if validation_file.exists() else []
-    if not train:
-        raise DataError(f"{inputs['mix'] / 'train.jsonl'}: holds no conversation to learn from.")
+    passages = _read_passages(inputs["mix"] / "passages.jsonl", settings, tokenizer)
+    if not train and any(phase.data == "conversations" for phase in settings.phases):
+        raise DataError(
+            f"{inputs['mix'] / 'train.jsonl'}: holds no conversation to learn from.\n"
+            "  Look into dropped.jsonl of the mix and of this stage for the reasons."
+        )
     context.progress.say(f"train: {len(train):,} samples, {sum(map(len, train)):,} tokens")
 
     figures: dict[str, Any] = {
         "samples": len(train),
+        "passages": len(passages),
         "tokens_per_epoch": sum(map(len, train)),
         "samples_cut": sum(s.was_cut for s in train),
         "phases": [],
@@ -69,7 +74,8 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
                 model = load_model(settings.base, dtype=settings.dtype, base=context.base)
         if phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
             save_model(model, out / "base", tokenizer)
-        saved = _run_phase(model, train, validation, settings, at, out, context)
+        samples, held_out = (passages, []) if phase.data == "passages" else (train, validation)
+        saved = _run_phase(model, samples, held_out, settings, at, out, context)
         if phase.mode == "full":
             save_model(model, out / "base", tokenizer)
         elif not settings.keep_unmerged_only:
@@ -107,6 +113,21 @@ def _read(path: Path, settings: Settings, tokenizer: Any, drop: Any) -> "list[Sa
     records = read_records(path, Conversation)
     limit = settings.max_tokens_per_sample
     return list(encode_samples(records, tokenizer, settings.template, limit, drop))
+
+
+def _read_passages(path: Path, settings: Settings, tokenizer: Any) -> "list[Sample]":
+    """Return the running text of the mix, where a phase learns from it."""
+    from bimedix.train.data import encode_passages
+
+    if all(phase.data != "passages" for phase in settings.phases):
+        return []
+    found = list(encode_passages(read_records(path, Passage), tokenizer, settings.max_tokens_per_sample))
+    if not found:
+        raise DataError(
+            f"{path}: holds no running text to learn from.\n"
+            '  Give [curate] documents or passages, or leave out the phase with data = "passages".'
+        )
+    return found
 
 
 def _run_phase(

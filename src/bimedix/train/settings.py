@@ -1,5 +1,6 @@
 """Settings of a training run; free of torch."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,20 @@ class Phase:
     """AdamW's decay of the two moments per step."""
     max_gradient_norm: float = 1.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    data: Literal["conversations", "passages"] = "conversations"
+    """What is read of the mix: chats, or running text for continued pre-training (MMedLM, section 5)."""
+    warmup_share: float = 0.0
+    """Share of the steps in which the rate rises, in place of `warmup_steps` when above 0 (MMedLM: 0.01)."""
+
+    def warmup(self, total: int) -> int:
+        """Return the warm-up of a phase of `total` steps, in steps."""
+        return math.ceil(total * self.warmup_share) if self.warmup_share else self.warmup_steps
 
     def __post_init__(self) -> None:
+        if not 0 <= self.warmup_share < 1:
+            raise UsageError(f"warmup_share = {self.warmup_share:g}; a share is 0 to below 1.")
+        if self.data == "passages" and self.supervise != "all":
+            raise UsageError('data = "passages" holds no replies: it needs supervise = "all".')
         if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
             raise UsageError(
                 f"phase of {self.epochs} epochs, batch size {self.batch_size}, rate {self.learning_rate}: "
