@@ -443,6 +443,48 @@ RECIPES: dict[str, Case] = {
         ("r.toml:3: ", "needs the key path"),
         {"r.toml": room("evaluate", '[[evaluate.benchmarks]]\nname = "medqa"')},
     ),
+    "review: verdicts not there": Case(
+        "validate r.toml", 3, ("r.toml", "not there"), {"r.toml": room("review", 'verdicts = ["filled.csv"]')}
+    ),
+    "review: no reviews": Case(
+        "validate r.toml",
+        2,
+        ("r.toml:2: review: reviews = 0", "at least 1"),
+        {"r.toml": room("review", "reviews = 0")},
+    ),
+    "mix: ratio 0": Case(
+        "validate r.toml",
+        2,
+        ("r.toml:2: mix: ratio = [0.0, 0.0]", "both may not be 0"),
+        {"r.toml": room("mix", "ratio = [0, 0]")},
+    ),
+    "mix: ratio of one": setting("ratio = 1", "a list is needed", table="mix"),
+    "mix: unknown basis": setting('basis = "token"', "Did you mean 'tokens'", table="mix"),
+    "mix: source among the targets": Case(
+        "validate r.toml",
+        2,
+        ("r.toml:2: mix: ", "both the source and a target"),
+        {"r.toml": room("mix", 'languages = ["en"]')},
+    ),
+    "mix: registered tests not there": Case(
+        "validate r.toml", 3, ("r.toml", "not there"), {"r.toml": room("mix", 'tests = ["held/*.jsonl"]')}
+    ),
+    "train: passages without all tokens": Case(
+        "validate r.toml",
+        2,
+        ("r.toml:3: ", "holds no replies"),
+        {"r.toml": room("train", '[[train.phases]]\ndata = "passages"')},
+    ),
+    "train: model folder not there": Case(
+        "validate r.toml", 3, ("r.toml", "not there"), {"r.toml": room("train", 'base = "./models/mixtral"')}
+    ),
+    "evaluate: no test sets": Case("validate r.toml", 2, ("r.toml", "error"), {"r.toml": room("evaluate")}),
+    "evaluate: test set not there": Case(
+        "validate r.toml",
+        3,
+        ("r.toml", "not there"),
+        {"r.toml": room("evaluate", '[[evaluate.benchmarks]]\nname = "medqa"\npath = "medqa.jsonl"')},
+    ),
     "serve: port that is text": setting('port = "8765"', "a whole number is needed", table="serve"),
     "--set without a value": Case(
         "run r.toml --set curate.filter", 2, ("room.key=value",), {"r.toml": room("curate")}
@@ -686,6 +728,89 @@ COMMANDS: dict[str, Case] = {
             "a.jsonl": GOOD,
         },
     ),
+    "training without a mix": Case(
+        f"train data out {ALONE}",
+        3,
+        ("data/train.jsonl", "other.txt"),
+        {"r.toml": room("train"), "data/other.txt": "a"},
+    ),
+    "training on nothing": Case(
+        f"train train.jsonl out {ALONE}",
+        1,
+        ("train.jsonl: holds no conversation", "dropped.jsonl"),
+        {"r.toml": room("train"), "train.jsonl": ""},
+    ),
+    "training on another kind": Case(
+        f"train train.jsonl out {ALONE}",
+        1,
+        ("train.jsonl:1: not a Conversation record", "Seen:"),
+        {"r.toml": room("train"), "train.jsonl": GOOD},
+    ),
+    "training on pickled weights": Case(
+        f"train train.jsonl out {ALONE}",
+        3,
+        ("needs *.safetensors", "pytorch_model.bin", "Convert"),
+        {
+            "r.toml": room("train", 'base = "model"\ntokenizer = "mixtral"'),
+            "train.jsonl": [TALK],
+            "model/config.json": '{"architectures": ["MixtralForCausalLM"]}',
+            "model/pytorch_model.bin": b"\x80\x02}q",
+        },
+    ),
+    "training on a model with code": Case(
+        f"train train.jsonl out {ALONE}",
+        1,
+        ("'auto_map' asks to run code", "refused"),
+        {
+            "r.toml": room("train", 'base = "model"\ntokenizer = "mixtral"'),
+            "train.jsonl": [TALK],
+            "model/config.json": '{"architectures": ["MixtralForCausalLM"], "auto_map": {"AutoModel": "x"}}',
+        },
+    ),
+    "training on an unknown architecture": Case(
+        f"train train.jsonl out {ALONE}",
+        1,
+        ("architectures ['InternLM2ForCausalLM']", "known here"),
+        {
+            "r.toml": room("train", 'base = "model"\ntokenizer = "mixtral"'),
+            "train.jsonl": [TALK],
+            "model/config.json": '{"architectures": ["InternLM2ForCausalLM"]}',
+        },
+    ),
+    "training on a missing model": Case(
+        f"train train.jsonl out {ALONE}",
+        3,
+        ("no such model folder", "hub id"),
+        {"r.toml": room("train", 'base = "./nowhere"\ntokenizer = "mixtral"'), "train.jsonl": [TALK]},
+    ),
+    "mixing a side that is empty": Case(
+        f"mix a.jsonl out {ALONE}",
+        2,
+        ("no record in 'ar' was admitted", "ratio = ["),
+        {"r.toml": room("mix"), "a.jsonl": [OPEN]},
+    ),
+    "review of other records": Case(
+        f"review a.jsonl out {ALONE}",
+        1,
+        ("a.jsonl:1: not a Translation record", "Seen:"),
+        {"r.toml": room("review"), "a.jsonl": [OPEN]},
+    ),
+    "review with lost verdicts": Case(
+        f"review a.jsonl out {ALONE}",
+        3,
+        ("filled.csv does not exist", "Name filled sheets"),
+        {"r.toml": room("review", 'verdicts = ["filled.csv"]'), "a.jsonl": ""},
+    ),
+    "synthesis without questions": Case(
+        f"synthesize data out {ALONE}",
+        3,
+        ("records.jsonl",),
+        {
+            "r.toml": room("synthesize", '[synthesize.completer]\nkind = "recording"\nrecording = "a.jsonl"'),
+            "data": None,
+            "a.jsonl": "",
+        },
+    ),
     "show a missing file": Case(
         "show a.jsonl", 3, ("a.jsonl: no such file", "The folder holds: b.jsonl"), {"b.jsonl": GOOD}
     ),
@@ -713,7 +838,7 @@ CASES = FILES | RECIPES | COMMANDS
 NEXT_STEP = (
     "\n  ", "Did you mean", "needed", "needs", "it has:", "--help", "write it as", "is a value", "0 to",
     "not TOML", "limit is", "is not one of", "above zero", "rank 0", "list (", "or from 1", "0 or more",
-    "known are", "such as", "the name of",
+    "known are", "at least", "lines marked", "such as", "the name of",
 )  # fmt: skip
 """A message has a second line, or says in its first what is needed."""
 
@@ -730,7 +855,8 @@ def test_a_broken_input_ends_in_a_message_with_place_and_next_step(
 
     assert end.code == case.code, end.err
     assert [words for words in case.told if words not in end.err] == [], end.err
-    assert "Traceback" not in end.err and any(sign in end.err for sign in NEXT_STEP), end.err
+    assert "Traceback" not in end.err and "a mistake in bimedix itself" not in end.err
+    assert any(sign in end.err for sign in NEXT_STEP), end.err
     assert not list(tmp_path.rglob("ledger.json"))
 
 

@@ -252,10 +252,15 @@ _TYPE_NAMES = {
 }
 
 
+@cache
+def _types_of(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def _build_dataclass(cls: type[Any], value: Any, places: _Places, key: Key) -> Any:
     if not isinstance(value, dict):
         raise _wrong(places, key, f"a table is needed, seen {value!r}.")
-    hints = typing.get_type_hints(cls)
+    hints = _types_of(cls)
     known = {f.name: f for f in fields(cls)}
     for name in value:
         if name not in known:

@@ -60,7 +60,10 @@ class Settings:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} = {getattr(self, name):g}; a share lies between 0 and 1.")
         if self.source_language in self.languages:
-            raise UsageError(f"'{self.source_language}' is both the source and a target language.")
+            raise UsageError(
+                f"'{self.source_language}' is both the source and a target language.\n"
+                "  Take it out of `languages`, or name another `source_language`."
+            )
         if not 0 <= self.segment_overlap_tokens < self.segment_tokens:
             raise UsageError(
                 f"segment_overlap_tokens = {self.segment_overlap_tokens}; it has to be below "

@@ -68,7 +68,10 @@ def find_model(name: str, base: Path | None = None) -> Path:
     if folder.is_dir():
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise MissingError(f"{folder}: no such model folder, and '{name}' is no hub id (`owner/name`).")
+        raise MissingError(
+            f"{folder}: no such model folder, and '{name}' is no hub id (`owner/name`).\n"
+            "  Relative paths start from the recipe's data folder."
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 

@@ -1,5 +1,6 @@
 """Settings of the room `review`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,3 +52,12 @@ def _require(holds: bool, message: str) -> None:
 def input_files(settings: Settings, base: Path) -> list[Path]:
     """Return the files that these settings name."""
     return [base / name for name in settings.verdicts]
+
+
+def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell which verdicts are there."""
+    for name in settings.verdicts:
+        if (base / name).exists():
+            yield "ok", f"verdicts: {name}"
+        else:
+            yield "missing", f"{base / name}: no such file of verdicts; name filled sheets, or their folder"

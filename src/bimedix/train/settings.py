@@ -126,9 +126,14 @@ def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
     whole = count_parameters(shape).total
     for phase in settings.phases:
         trained = whole if phase.mode == "full" else trainable_parameters(shape, settings.adapter)
-        share = f"{trained / 1e6:,.1f} M of {whole / 1e6:,.1f} M parameters = {100 * trained / whole:.2f} %"
+        share = f"{_amount(trained)} of {_amount(whole)} parameters = {100 * trained / whole:.2f} %"
         yield "ok", f"phase {phase.mode}: {share} trainable"
         yield "ok", f"phase {phase.mode}: memory per GPU {_memory(settings, shape, phase)}"
+
+
+def _amount(parameters: int) -> str:
+    """Return a count as it is, from ten million on in millions."""
+    return f"{parameters:,}" if parameters < 10_000_000 else f"{parameters / 1e6:,.1f} M"
 
 
 def _config(settings: Settings, base: Path) -> tuple[Mapping[str, Any] | None, str]:
