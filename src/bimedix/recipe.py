@@ -260,7 +260,7 @@ def _types_of(cls: type[Any]) -> dict[str, Any]:
 def _build_dataclass(cls: type[Any], value: Any, places: _Places, key: Key) -> Any:
     if not isinstance(value, dict):
         raise _wrong(places, key, f"a table is needed, seen {value!r}.")
-    hints = _types_of(cls)
+    hints = _types_of(typing.cast(Any, cls))
     known = {f.name: f for f in fields(cls)}
     for name in value:
         if name not in known:
