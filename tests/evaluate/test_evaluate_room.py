@@ -19,7 +19,7 @@ from bimedix.evaluate.items import read_items  # noqa: E402
 from bimedix.evaluate.room import run  # noqa: E402
 from bimedix.evaluate.settings import Benchmark, Settings  # noqa: E402
 from bimedix.files import read_json, read_records, write_records  # noqa: E402
-from bimedix.records import Dropped, MultipleChoice, OpenQuestion, Origin, Prediction  # noqa: E402
+from bimedix.records import Dropped, MultipleChoice, OpenQuestion, Origin, Prediction, Translation  # noqa: E402
 from bimedix.stage import Context  # noqa: E402
 
 Maker = Callable[..., list[MultipleChoice]]
@@ -209,6 +209,17 @@ def test_items_that_are_not_asked_are_kept_with_the_reason(place: Path, trained:
         "other split": 2,
         "repeats an id of its test set": 6,
     }
+
+
+def test_targets_of_translations_are_asked(place: Path, trained: Path, items: Maker) -> None:
+    """A file of translations gives its targets; one without a readable target is left out."""
+    pairs = list(zip(items("en", 3), items("ar", 3), strict=True))
+    translations = [Translation(b.id, a, b, (), 0, "accepted") for a, b in pairs[:2]]
+    write_records(place / "t.jsonl", [*translations, Translation("bad", pairs[2][0], None, (), -1, "review")])
+    summary, predictions = go(replace(SETTINGS, benchmarks=(Benchmark("exam", "t.jsonl"),)), place, trained)
+
+    assert [p.id for p in predictions] == ["q:0@ar", "q:1@ar"]
+    assert summary.dropped == {"not a multiple-choice question": 1}
 
 
 def test_limit_takes_translations_of_the_same_questions(place: Path, trained: Path, items: Maker) -> None:

@@ -1,6 +1,7 @@
 """The table of results and its renderings, from predictions alone."""
 
 import math
+import re
 from dataclasses import replace
 from random import Random
 
@@ -9,6 +10,7 @@ import pytest
 
 from bimedix.benchmarks import NINE, published_rows
 from bimedix.errors import UsageError
+from bimedix.evaluate.exports import lm_eval_results, model_index, render_html
 from bimedix.evaluate.table import Table, make_table
 from bimedix.evaluate.tables import rank, read_table, render, sheets
 from bimedix.records import Prediction
@@ -70,6 +72,20 @@ def test_pairs_are_matched_by_the_record_they_come_from() -> None:
     assert (pair.items, pair.first, pair.second) == (30, 0.5, 8 / 30)
     assert pair.agreement == 1 - 7 / 30
     assert pair.p == pytest.approx(2 / 2**7)
+
+
+def test_several_languages_are_averaged_one_each() -> None:
+    """As MMedBench: the plain mean of the languages, however many items each has."""
+    sizes = {"en": 10, "zh": 40, "ja": 20}
+    rows = [
+        prediction(f"{code}:{n}", n < 10, code=code, benchmark="mmedbench")
+        for code, size in sizes.items()
+        for n in range(size)
+    ]
+    (mean,) = [row for row in table_of(rows).averages if row.name.startswith("mean of languages")]
+
+    assert mean.value == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
+    assert mean.language == "en+ja+zh"
 
 
 def test_wrong_language_counts_long_replies_only() -> None:
@@ -168,6 +184,37 @@ def test_names_cannot_break_out_of_a_cell() -> None:
 
     assert "a\\|b\\input{x}_1 &lt;script>" in render(table, "markdown")
     assert r"a|b\textbackslash{}input\{x\}\_1 \textless{}script\textgreater{}" in render(table, "latex")
+
+
+def test_page_keeps_to_itself_and_gives_every_cell_a_direction() -> None:
+    """No outside file, names escaped, Arabic cells right to left."""
+    table = table_of([prediction("q", True, model="نموذج طبي"), prediction("q", True, model="<b>x</b>")])
+    page = render_html(table, quote=["bimedix-4"])
+
+    assert '<td dir="rtl" lang="ar">نموذج طبي</td>' in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page and "<b>" not in page
+    assert "http" not in page and "src=" not in page
+    assert len(re.findall(r'<td(?: class="\w+")? dir="(?:ltr|rtl)"', page)) == page.count("</td>")
+
+
+def test_lm_eval_shape_has_the_same_accuracies() -> None:
+    """Task names carry the language; the error is that of a share."""
+    table = table_of([prediction(f"q:{n}", n < 6) for n in range(10)])
+    results = lm_eval_results(table, "m")["results"]["bimedix_exam_en"]
+
+    assert results["acc,none"] == 0.6
+    assert results["acc_stderr,none"] == pytest.approx((0.6 * 0.4 / 9) ** 0.5)
+
+
+def test_model_card_front_matter_is_yaml_that_the_hub_reads() -> None:
+    yaml = pytest.importorskip("yaml")
+    table = table_of([prediction(f"q:{n}", n < 6, benchmark="anatomy") for n in range(10)])
+    front = yaml.safe_load(model_index(table, "m", name="a: b").strip("-\n"))
+    (result,) = front["model-index"][0]["results"]
+
+    assert front["model-index"][0]["name"] == "a: b"
+    assert result["metrics"][0]["value"] == 60.0
+    assert result["dataset"]["name"] == "MMLU anatomy (10 items)"
 
 
 def test_unlike_rows_are_not_ranked() -> None:

@@ -1,10 +1,11 @@
 """The room `evaluate`: test sets and a model in, predictions and a table with intervals out.
 
 Files in `out`: `records.jsonl` (a `Prediction` per item, model and protocol), `dropped.jsonl` (items that
-were not asked, with the reason), `table.json`, `table.md`, `table.tex`, and `predictions.sqlite`, by
-which a run that was killed goes on.
+were not asked, with the reason), the table as `.json`, `.md`, `.tex`, `.html` and in lm-eval's shape, and
+`predictions.sqlite`, by which a run that was killed goes on.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from bimedix.completers.settings import CompleterSettings, open_completer
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
+from bimedix.evaluate.exports import lm_eval_results, render_html
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
 from bimedix.evaluate.leaderboard import write_leaderboard
 from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
@@ -88,11 +90,20 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             stage.write(prediction)
     table = _table(work, predictions)
     write_json(out / TABLE, table)
-    forms: dict[str, Form] = {"table.md": "markdown", "table.tex": "latex"}
-    for name, form in forms.items():
-        write_text(out / name, render(table, form, quote=settings.published))
+    _write_forms(table, settings.published, out)
     similarities = _rationales(work, predictions, table, out) if settings.with_rationale else {}
     return stage.summary(len(read), **_figures(table, work.reports), **similarities)
+
+
+def _write_forms(table: Table, quote: Sequence[str], out: Path) -> None:
+    """Write the table for people and for other programs."""
+    forms: dict[str, Form] = {"table.md": "markdown", "table.tex": "latex"}
+    for name, form in forms.items():
+        write_text(out / name, render(table, form, quote=quote))
+    write_text(out / "table.html", render_html(table, quote=quote))
+    for model in dict.fromkeys(row.model for row in table.accuracies):
+        safe = re.sub(r"[^\w.-]+", "_", model)
+        write_json(out / f"lm_eval.{safe}.json", lm_eval_results(table, model))
 
 
 def _rationales(work: _Run, predictions: Sequence[Prediction], table: Table, out: Path) -> dict[str, Any]:
@@ -170,6 +181,7 @@ def _from_models(work: _Run, inputs: Mapping[str, Path]) -> Iterator[Prediction]
                 yield from _generated(work, subject)
             elif protocol != OPTIONS_PER_CHARACTER or OPTIONS not in work.settings.protocols:
                 yield from _scored(work, subject, protocol)
+        del subject  # before the next one is loaded: two copies of a large model do not fit
 
 
 def load_subjects(settings: Settings, inputs: Mapping[str, Path], context: Context) -> Iterator[Subject]:
@@ -179,7 +191,7 @@ def load_subjects(settings: Settings, inputs: Mapping[str, Path], context: Conte
         MissingError: neither `model` nor the room `train` gives one.
     """
     folder, adapter = _model_folders(settings, inputs, context)
-    name = settings.model or "model"
+    name = folder.name if (context.base / settings.model).is_dir() else settings.model
     if adapter is None:
         yield _load(settings, context, name, folder, None)
         return

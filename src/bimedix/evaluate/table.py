@@ -282,6 +282,22 @@ def _averages(accuracies: Sequence[Accuracy], confidence: float) -> list[Average
         for group in sorted({row.group for row in rows} - {""}):
             mine = [(row.right, row.items) for row in rows if row.group == group]
             out += _group_averages(key, group, mine, confidence)
+    return out + _means_of_languages(accuracies, confidence)
+
+
+def _means_of_languages(accuracies: Sequence[Accuracy], confidence: float) -> list[Average]:
+    """Average test sets of three or more languages, as MMedBench does; two languages make a pair."""
+    by: dict[tuple[str, str, str], list[Accuracy]] = {}
+    for row in accuracies:
+        by.setdefault((row.model, row.protocol, row.benchmark), []).append(row)
+    out = []
+    for (model, protocol, benchmark), rows in by.items():
+        if len(rows) >= 3:
+            cells = [(row.right, row.items) for row in rows]
+            mean = _mean([row.accuracy for row in rows])
+            codes = "+".join(sorted(row.language for row in rows))
+            name = f"mean of languages, {benchmark}"
+            out.append(Average(model, protocol, codes, name, mean, *macro_interval(cells, confidence)))
     return out
 
 
