@@ -12,7 +12,7 @@ from bimedix.benchmarks import NINE, published_rows
 from bimedix.errors import UsageError
 from bimedix.evaluate.exports import lm_eval_results, model_index, render_html
 from bimedix.evaluate.table import Table, make_table
-from bimedix.evaluate.tables import rank, read_table, render, sheets
+from bimedix.evaluate.tables import rank, read_table, render, render_check, sheets
 from bimedix.records import Prediction
 
 
@@ -236,3 +236,43 @@ def test_published_cells_are_tested_as_counts_of_unknown_pairing() -> None:
 
     assert row[5].startswith("-25.0 [")
     assert row[7] == "< 0.001 to 0.001"
+
+
+def test_bilingual_means_stand_beside_the_papers_table_2() -> None:
+    """Quoted bilingual rows are shown with ours, column by column."""
+    table = table_of(nine({"en": 0.08, "ar": 0.05}))
+    sheet = next(s for s in sheets(table, quote=["bimedix-2"]) if s.title.startswith("Bilingual mean"))
+    pair = next(pair for pair in table.pairs if pair.benchmark == "anatomy")
+
+    assert sheet.rows[0][0] == "m, English + Arabic"
+    assert sheet.rows[0][sheet.header.index("anatomy")] == f"{100 * pair.bilingual:.1f}"
+    assert sheet.quoted[2][:2] == ("BiMediX-Bi (quoted 3)", "70.6")
+
+
+def test_languages_stand_beside_mmedbenchs_table() -> None:
+    """Six columns in MMedBench's order, its printed averages under the mean."""
+    rows = [
+        prediction(f"{code}:{n}", n < 3, code=code, benchmark="mmedbench")
+        for code in ("es", "ja", "en", "ru", "zh", "fr")
+        for n in range(9)
+    ]
+    sheet = next(s for s in sheets(table_of(rows), quote=["mmedbench-accuracy"]) if "by language" in s.title)
+
+    assert sheet.header == ("model", "en", "zh", "ja", "fr", "ru", "es", "mean")
+    assert sheet.quoted[1] == (
+        "GPT-4 (quoted 2)",
+        "78.00",
+        "75.07",
+        "72.91",
+        "56.59",
+        "83.62",
+        "85.67",
+        "74.27",
+    )
+
+
+def test_check_names_the_four_averages_and_says_that_they_are_known() -> None:
+    text, as_listed = render_check()
+
+    assert as_listed
+    assert all(name in text for name in ("BiMediX-Bi", "57.34", "75.31", "62.86", "Meditron-70B"))

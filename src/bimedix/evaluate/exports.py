@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bimedix.benchmarks import NINE
+from bimedix.evaluate.cells import Sheet
 from bimedix.evaluate.settings import LETTERS, OPTIONS_PER_CHARACTER
-from bimedix.evaluate.sheets import Sheet, sheets
+from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Accuracy, Table
 from bimedix.languages import LANGUAGES
 from bimedix.text import block_direction

@@ -5,27 +5,11 @@ in one table but are never ranked together, unless one says so.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
-from bimedix.benchmarks import AVERAGES, NINE, PublishedRow, comparable, nearest_count, published_rows
-from bimedix.errors import UsageError
+from bimedix.benchmarks import AVERAGES, MMEDBENCH, NINE, PublishedRow, published_rows
+from bimedix.evaluate.cells import Sheet, language_name, p_value, percent, signed, with_interval
+from bimedix.evaluate.quoted import published_sheet, quote_rows
 from bimedix.evaluate.table import Accuracy, Average, Table
-from bimedix.languages import LANGUAGES
-from bimedix.statistics import compare_proportions, holm, pairing_bounds
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One table, as text cells."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    quoted: tuple[tuple[str, ...], ...] = ()
-    """Published rows, shown below a line."""
-    notes: tuple[str, ...] = ()
-    best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
-    """(row, column) of the best of our own cells per column, where two or more models can be compared."""
 
 
 def sheets(table: Table, *, quote: Sequence[str] = ()) -> list[Sheet]:
@@ -39,22 +23,13 @@ def sheets(table: Table, *, quote: Sequence[str] = ()) -> list[Sheet]:
     quoted = [row for name in quote for row in published_rows(name)]
     keys = dict.fromkeys((row.language, row.protocol) for row in table.accuracies if "@" not in row.protocol)
     out = [_accuracy_sheet(table, *key, quoted) for key in keys]
-    out += [_bilingual_sheet(table, quoted), _averages_sheet(table), _comparison_sheet(table)]
-    out += [_order_sheet(table), _quality_sheet(table), _published_sheet(table, quoted)]
+    protocols = list(dict.fromkeys(protocol for _, protocol in keys))
+    out += [_bilingual_columns_sheet(table, protocol, quoted) for protocol in protocols]
+    many = dict.fromkeys((row.benchmark, row.protocol) for row in table.accuracies if "@" not in row.protocol)
+    out += [_languages_sheet(table, *key, quoted) for key in many]
+    out += [_bilingual_sheet(table), _averages_sheet(table), _comparison_sheet(table)]
+    out += [_order_sheet(table), _quality_sheet(table), published_sheet(table, quoted)]
     return [sheet for sheet in out if sheet.rows]
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal, as the papers print it."""
-    return f"{100 * share:.1f}"
-
-
-def _cell(value: float, low: float, high: float) -> str:
-    return f"{percent(value)} [{percent(low)}, {percent(high)}]"
-
-
-def _name(code: str) -> str:
-    return " + ".join(LANGUAGES[part].name if part in LANGUAGES else part for part in code.split("+"))
 
 
 def _accuracy_sheet(table: Table, language: str, protocol: str, quoted: Sequence[PublishedRow]) -> Sheet:
@@ -83,9 +58,9 @@ def _accuracy_sheet(table: Table, language: str, protocol: str, quoted: Sequence
     chance = ("chance", *(percent(row.chance) for row in any_cells.values()), *("" for _ in names))
     items = ("items", *(f"{row.items:,}" for row in any_cells.values()), *("" for _ in names))
     best = _best([[cells.get((model, column)) for column in columns] for model in models])
-    beside, notes = _quote([row for row in quoted if row.language == language], columns, names)
+    beside, notes = quote_rows([row for row in quoted if row.language == language], columns, names)
     return Sheet(
-        f"Accuracy, {_name(language)}, by {protocol} (%)",
+        f"Accuracy, {language_name(language)}, by {protocol} (%)",
         ("model", *columns, *names),
         (*rows, chance, items),
         beside,
@@ -101,11 +76,11 @@ def _columns(names: Iterable[str]) -> list[str]:
 
 
 def _accuracy_cell(row: Accuracy | None) -> str:
-    return _cell(row.accuracy, row.low, row.high) if row else "–"
+    return with_interval(row.accuracy, row.low, row.high) if row else "–"
 
 
 def _average_cell(row: Average | None) -> str:
-    return _cell(row.value, row.low, row.high) if row else "–"
+    return with_interval(row.value, row.low, row.high) if row else "–"
 
 
 def _best(cells: Sequence[Sequence[Accuracy | None]]) -> frozenset[tuple[int, int]]:
@@ -117,35 +92,64 @@ def _best(cells: Sequence[Sequence[Accuracy | None]]) -> frozenset[tuple[int, in
     return frozenset(found)
 
 
-def _quote(
-    rows: Sequence[PublishedRow], columns: Sequence[str], averages: Sequence[str]
-) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
-    """Return quoted rows and a note for each; their average is the source's, whatever it is of."""
-    out, notes = [], []
-    for number, row in enumerate((r for r in rows if set(r.columns) & set(columns)), 1):
-        shown = [_printed(row, column) for column in columns]
-        means = [
-            f"{row.printed_average:.{row.average_decimals}f}"
-            if name == "macro-9" and row.printed_average is not None
-            else "–"
-            for name in averages
-        ]
-        out.append((f"{row.model} ({row.origin} {number})", *shown, *means))
-        notes.append(
-            f"{number}: {row.origin} from {row.source}. Setting: {row.setting or 'not stated'}. "
-            f"Protocol: {row.protocol or 'not stated'}." + (f" {row.note}." if row.note else "")
+def _bilingual_columns_sheet(table: Table, protocol: str, quoted: Sequence[PublishedRow]) -> Sheet:
+    """Show the mean of English and another language per test set, as table 2 of BiMediX does."""
+    cells = {
+        (f"{pair.model}, {language_name('+'.join(pair.languages))}", pair.benchmark): pair
+        for pair in table.pairs
+        if pair.protocol == protocol
+    }
+    columns = _columns([benchmark for _, benchmark in cells])
+    averages = {
+        (f"{row.model}, {language_name(row.language)}", row.name): row
+        for row in table.averages
+        if row.protocol == protocol and row.name in AVERAGES
+    }
+    models = list(dict.fromkeys(model for model, _ in cells))
+    names = [name for name in AVERAGES if any((model, name) in averages for model in models)]
+    rows = [
+        (
+            model,
+            *(percent(cells[model, c].bilingual) if (model, c) in cells else "–" for c in columns),
+            *(_average_cell(averages.get((model, name))) for name in names),
         )
-    if notes:
-        notes.append("Quoted rows have another setting or protocol than ours: no rank across the line.")
-    return tuple(out), tuple(notes)
+        for model in models
+    ]
+    codes = {"+".join(pair.languages) for pair in table.pairs}
+    beside, notes = quote_rows([row for row in quoted if row.language in codes], columns, names)
+    title = f"Bilingual mean over the items that stand in both languages, by {protocol} (%)"
+    return Sheet(title, ("model", *columns, *names), tuple(rows), beside, notes)
 
 
-def _printed(row: PublishedRow, column: str) -> str:
-    value = row.by_column.get(column)
-    return "–" if value is None or value != value else f"{value:.{row.decimals}f}"
+def _languages_sheet(table: Table, benchmark: str, protocol: str, quoted: Sequence[PublishedRow]) -> Sheet:
+    """Show one test set of three or more languages, a column each, as MMedBench does."""
+    cells = {
+        (row.model, row.language): row
+        for row in table.accuracies
+        if (row.benchmark, row.protocol) == (benchmark, protocol)
+    }
+    codes = {code for _, code in cells}
+    columns = [code for code in MMEDBENCH if code in codes] + sorted(codes - MMEDBENCH.keys())
+    means = {
+        row.model: row
+        for row in table.averages
+        if (row.protocol, row.name) == (protocol, f"mean of languages, {benchmark}")
+    }
+    models = list(dict.fromkeys(model for model, _ in cells))
+    found = [[cells.get((model, code)) for code in columns] for model in models]
+    rows = [
+        (model, *map(_accuracy_cell, mine), _average_cell(means.get(model)))
+        for model, mine in zip(models, found, strict=True)
+    ]
+    accuracies = [row for row in quoted if row.metric == "accuracy_percent"]
+    fitting = [row for row in accuracies if set(row.columns) <= MMEDBENCH.keys()]
+    beside, notes = quote_rows(fitting, columns, ["macro-9"])
+    title = f"{benchmark} by language, {protocol} (%)"
+    shown = tuple(rows) if len(columns) >= 3 else ()
+    return Sheet(title, ("model", *columns, "mean"), shown, beside, notes, _best(found))
 
 
-def _bilingual_sheet(table: Table, quoted: Sequence[PublishedRow]) -> Sheet:
+def _bilingual_sheet(table: Table) -> Sheet:
     rows = [
         (
             pair.model,
@@ -155,9 +159,9 @@ def _bilingual_sheet(table: Table, quoted: Sequence[PublishedRow]) -> Sheet:
             percent(pair.first),
             f"{percent(pair.second)} ({pair.languages[1]})",
             percent(pair.bilingual),
-            f"{_signed(pair.gap)} [{_signed(pair.gap_low)}, {_signed(pair.gap_high)}]",
+            f"{signed(pair.gap)} [{signed(pair.gap_low)}, {signed(pair.gap_high)}]",
             percent(pair.agreement),
-            _p(pair.p_holm),
+            p_value(pair.p_holm),
         )
         for pair in table.pairs
         if "@" not in pair.protocol
@@ -186,7 +190,13 @@ def _bilingual_sheet(table: Table, quoted: Sequence[PublishedRow]) -> Sheet:
 
 def _averages_sheet(table: Table) -> Sheet:
     rows = [
-        (row.model, _name(row.language), row.protocol, row.name, _cell(row.value, row.low, row.high))
+        (
+            row.model,
+            language_name(row.language),
+            row.protocol,
+            row.name,
+            with_interval(row.value, row.low, row.high),
+        )
         for row in table.averages
         if "@" not in row.protocol
     ]
@@ -206,12 +216,12 @@ def _comparison_sheet(table: Table) -> Sheet:
         (
             f"{row.second} - {row.first}",
             row.benchmark,
-            _name(row.language),
+            language_name(row.language),
             row.protocol,
             f"{row.items:,}",
-            f"{_signed(-row.difference)} [{_signed(-row.high)}, {_signed(-row.low)}]",
+            f"{signed(-row.difference)} [{signed(-row.high)}, {signed(-row.low)}]",
             f"{row.only_second} : {row.only_first}",
-            _p(row.p_holm),
+            p_value(row.p_holm),
             percent(row.detectable),
         )
         for row in table.comparisons
@@ -241,7 +251,7 @@ def _comparison_sheet(table: Table) -> Sheet:
 def _order_sheet(table: Table) -> Sheet:
     rows = [
         (
-            row.model, row.benchmark, _name(row.language), f"{row.items:,}", str(row.orders),
+            row.model, row.benchmark, language_name(row.language), f"{row.items:,}", str(row.orders),
             percent(row.mean), percent(row.worst), percent(row.always), percent(row.recall_spread),
             percent(row.corrected),
         )
@@ -272,7 +282,7 @@ def _order_sheet(table: Table) -> Sheet:
 def _quality_sheet(table: Table) -> Sheet:
     rows = [
         (
-            row.model, row.benchmark, _name(row.language), row.protocol,
+            row.model, row.benchmark, language_name(row.language), row.protocol,
             f"{row.unread} of {row.items}",
             "–" if row.wrong_language is None else percent(row.wrong_language),
             "–" if row.expected_calibration_error is None else f"{row.expected_calibration_error:.3f}",
@@ -297,81 +307,3 @@ def _quality_sheet(table: Table) -> Sheet:
         ),
         tuple(rows),
     )
-
-
-def _published_sheet(table: Table, quoted: Sequence[PublishedRow]) -> Sheet:
-    """Test our cells against published ones, as counts of unknown pairing."""
-    found = []
-    for row in table.accuracies:
-        for other in quoted:
-            cell = dict(zip(other.columns, zip(other.values, other.items, strict=False), strict=False)).get(
-                row.benchmark
-            )
-            if "@" in row.protocol or cell is None or other.language != row.language:
-                continue
-            value, n = cell
-            k = nearest_count(value, n, other.decimals)
-            if k is not None:
-                found.append((row, other, k, n))
-    tests = [compare_proportions(row.right, row.items, k, n) for row, _, k, n in found]
-    adjusted = holm([test.p for test in tests])
-    rows = []
-    for (row, other, k, n), test, p in zip(found, tests, adjusted, strict=True):
-        bounds = pairing_bounds(row.right, k, n) if row.items == n else None
-        rows.append(
-            (
-                row.model, f"{other.model} ({other.table})", row.benchmark, _name(row.language), row.protocol,
-                f"{_signed(test.difference)} [{_signed(test.interval.low)}, {_signed(test.interval.high)}]",
-                _p(p), f"{_p(bounds.low)} to {_p(bounds.high)}" if bounds else "other items",
-            )
-        )  # fmt: skip
-    return Sheet(
-        "Against published rows (points)",
-        (
-            "model",
-            "published",
-            "test set",
-            "language",
-            "protocol",
-            "difference",
-            "p unpaired (Holm)",
-            "p if paired",
-        ),
-        tuple(rows),
-        notes=(
-            "Single answers of published models are not known: `p if paired` spans all ways in which the "
-            "same items can pair up. Cells that are no count of their items are left out. Setting and "
-            "protocol differ.",
-        )
-        if rows
-        else (),
-    )
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def rank(rows: Sequence[PublishedRow], *, unlike: bool = False) -> list[PublishedRow]:
-    """Return published rows by their recomputed average, best first.
-
-    Args:
-        rows: rows with an average.
-        unlike: rank rows of different setting or protocol all the same.
-
-    Raises:
-        UsageError: two rows differ in language, setting, protocol or metric, and `unlike` was not given.
-    """
-    rows = [row for row in rows if row.average is not None]
-    for other in rows[1:]:
-        why = comparable(rows[0], other)
-        if why and not unlike:
-            raise UsageError(
-                f"these rows are not ranked: {why}.\n"
-                "  Leave one of them out, or ask for unlike rows on purpose (and say so beside the table)."
-            )
-    return sorted(rows, key=lambda row: -(row.average or 0.0))

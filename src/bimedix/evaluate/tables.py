@@ -7,10 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from bimedix.evaluate.sheets import Sheet, rank, sheets
+from bimedix.evaluate.cells import Sheet
+from bimedix.evaluate.quoted import check_sheets, rank, unexpected_mismatches
+from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Table
 
-__all__ = ["escape_latex", "rank", "read_table", "render", "sheets"]
+__all__ = ["escape_latex", "rank", "read_table", "render", "render_check", "sheets"]
 
 Form = Literal["terminal", "markdown", "latex", "json"]
 WIDE_COLUMNS = 8
@@ -29,6 +31,17 @@ def render(table: Table, form: Form, *, quote: Sequence[str] = ()) -> str:
     if form == "terminal":
         return _terminal(found)
     return "\n".join((_markdown if form == "markdown" else _latex)(sheet) for sheet in found)
+
+
+def render_check(form: Literal["terminal", "markdown", "latex"] = "terminal") -> tuple[str, bool]:
+    """Return what is wrong in the published figures, and whether it is exactly what the file lists."""
+    found, unexpected = check_sheets(), unexpected_mismatches()
+    text = (
+        _terminal(found)
+        if form == "terminal"
+        else "\n".join((_markdown if form == "markdown" else _latex)(sheet) for sheet in found)
+    )
+    return text + "".join(f"{line}\n" for line in unexpected), not unexpected
 
 
 def _terminal(found: Sequence[Sheet]) -> str:
