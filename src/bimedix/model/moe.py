@@ -176,6 +176,14 @@ def _gate_up(x_NH: Tensor, weight_GH: Tensor, own: _Expert, mask: Tensor | None)
     return gate_up
 
 
+def _product(out: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
+    """Write scale · a b into a gradient's slice, without a copy where the dtypes agree."""
+    if out.dtype == a.dtype:
+        torch.addmm(out, a, b, beta=0, alpha=scale, out=out)
+    else:
+        out.copy_(torch.mm(a, b).mul_(scale))
+
+
 class ExpertsFunction(torch.autograd.Function):
     """Loop over experts: one dense product at a time, for few large experts, CPU and float64."""
 
@@ -237,28 +245,29 @@ class ExpertsFunction(torch.autograd.Function):
             weight_13 = weights.gate_up(expert, x.dtype)
             gate_up = kept[index] if kept else _gate_up(x, weight_13, own, mask_x)
             g, u = gate_up.chunk(2, dim=-1)
-            sigmoid = g.sigmoid()
-            silu_g = g * sigmoid
+            silu_g = silu(g)
             act = silu_g * u
             p = shares[rows, None]
 
             dh = dy @ down
             if own.a2 is not None and own.b2 is not None and da2 is not None and db2 is not None:
+                dt = (dy @ own.b2).mul_(own.scale)
                 h_seen = _masked(act * p, mask_h)
-                dt = dy @ own.b2 * own.scale
-                db2[expert] = dy.T @ linear(h_seen, own.a2) * own.scale
-                da2[expert] = dt.T @ h_seen
-                dh += _masked(dt @ own.a2, mask_h)
+                _product(db2[expert], dy.T, linear(h_seen, own.a2), own.scale)
+                _product(da2[expert], dt.T, h_seen)
+                if mask_h is None:
+                    dh.addmm_(dt, own.a2)
+                else:
+                    dh += (dt @ own.a2).mul_(mask_h)
+            dshares[plan.order[rows]] = torch.linalg.vecdot(dh, act).to(dshares.dtype)
             if ddown_base is not None:
-                ddown_base[expert] = dy.T @ (act * p)
-            dshares[plan.order[rows]] = (dh * act).sum(-1).to(dshares.dtype)
+                _product(ddown_base[expert], dy.T, act.mul_(p))
             dh *= p
 
             dgate_up = torch.empty_like(gate_up)
             dg, du = dgate_up.chunk(2, dim=-1)
             torch.mul(dh, silu_g, out=du)
-            # d silu(g) / dg = σ(g) + silu(g) (1 - σ(g))
-            torch.mul(dh.mul_(u), sigmoid.add(silu_g * (1 - sigmoid)), out=dg)
+            torch.ops.aten.silu_backward.grad_input(dh.mul_(u), g, grad_input=dg)
             dx = dgate_up @ weight_13
             if own.a13 is not None and da13 is not None:
                 x_seen = _masked(x, mask_x)
@@ -267,13 +276,16 @@ class ExpertsFunction(torch.autograd.Function):
                 for columns, b, half in own.parts(linear(x_seen, own.a13)):
                     grad = db[half]
                     assert grad is not None
-                    grad[expert] = halves[half].T @ columns * own.scale
+                    _product(grad[expert], halves[half].T, columns, own.scale)
                     dt_parts.append(halves[half] @ b)
                 dt = torch.cat(dt_parts, dim=-1).mul_(own.scale)
-                da13[expert] = dt.T @ x_seen
-                dx += _masked(dt @ own.a13, mask_x)
+                _product(da13[expert], dt.T, x_seen)
+                if mask_x is None:
+                    dx.addmm_(dt, own.a13)
+                else:
+                    dx += (dt @ own.a13).mul_(mask_x)
             if dgate_up_base is not None:
-                dgate_up_base[expert] = dgate_up.T @ x
+                _product(dgate_up_base[expert], dgate_up.T, x)
             dx_TH.index_add_(0, tokens, dx.to(dx_TH.dtype))
 
         return (

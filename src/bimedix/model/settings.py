@@ -85,7 +85,7 @@ class TinySettings:
     """Longest document in tokens."""
     rope_theta: float = 1e6
     """Base of the rotary angles (Mixtral: 1e6)."""
-    init_std: float = 0.02
-    """Standard deviation of the random weights."""
+    init_std: float = 0.08
+    """Standard deviation of the random weights: about hidden ** -0.5, or a narrow model learns slowly."""
     seed: int = 17
     """Fixes the random weights."""
