@@ -36,9 +36,10 @@ _CONTROLS = {
 def inline(text: str, marks: Sequence[Mark] = (), *, direction: Literal["ltr", "rtl"]) -> str:
     """Return escaped HTML of a text: isolated opposite runs, marks, controls made visible."""
     runs = opposite_runs(text, direction)
+    opener = f'<bdi dir="{"ltr" if direction == "rtl" else "rtl"}">'
     out, at = [], 0
     for start, end in runs:
-        out += [_drawn(text, at, start, marks), "<bdi>", _drawn(text, start, end, marks), "</bdi>"]
+        out += [_drawn(text, at, start, marks), opener, _drawn(text, start, end, marks), "</bdi>"]
         at = end
     return "".join([*out, _drawn(text, at, len(text), marks)])
 

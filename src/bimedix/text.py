@@ -152,7 +152,14 @@ def opposite_runs(text: str, direction: Direction) -> list[tuple[int, int]]:
     They are what has to be isolated. Digits alone count in right-to-left blocks, because signs and units
     around them would otherwise jump.
     """
-    return [found.span() for found in _RUN[direction].finditer(text)]
+    return [_without_open_ends(text, *found.span()) for found in _RUN[direction].finditer(text)]
+
+
+def _without_open_ends(text: str, start: int, end: int) -> tuple[int, int]:
+    """Leave a closing parenthesis to the block whose opening one stands outside of the run."""
+    while text[end - 1] == ")" and text.count(")", start, end) > text.count("(", start, end):
+        end -= 1
+    return start, end
 
 
 def isolate(text: str, direction: Direction | None = None) -> str:

@@ -6,32 +6,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bimedix.languages import Direction
-from bimedix.text import block_direction, opposite_runs, strip_controls
+from bimedix.pages import inline
+from bimedix.text import block_direction
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def block(text: str, direction: Direction | None = None) -> str:
-    """Escape one block of text and isolate the runs that go against its direction."""
-    text = strip_controls(text)
-    direction = direction or block_direction(text)
-    out, at = [], 0
-    for start, end in opposite_runs(text, direction):
-        out += [escape(text[at:start]), "<bdi>", escape(text[start:end]), "</bdi>"]
-        at = end
-    return "".join([*out, escape(text[at:])])
-
-
-def paragraphs(text: str, language: str = "") -> str:
-    """Return a text as paragraphs, each with its own direction."""
-    lang = f' lang="{escape(language)}"' if language else ""
-    return "".join(
-        f'<p dir="{block_direction(part)}"{lang}>{block(part)}</p>'
-        for part in re.split(r"\n+", text)
-        if part.strip()
-    )
+def block(text: str) -> str:
+    """Return one escaped block of text in which opposite runs are isolated."""
+    return inline(text, direction=block_direction(text))
 
 
 def cell(value: Any) -> str:
@@ -45,9 +29,11 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f'<td class="n">{value:,.4g}</td>'
     text = str(value)
-    numeric = re.fullmatch(r"[−\-+]?[\d.,]+\s?(?:%|[KM]|±.*|\[.*\]|\(.*\))?.{0,22}", text) is not None
-    kind = ' class="n"' if numeric and len(text) < 30 else ""
+    kind = ' class="n"' if _NUMBER.fullmatch(text) else ""
     return f'<td{kind} dir="{block_direction(text)}">{block(text)}</td>'
+
+
+_NUMBER = re.compile(r"[−\-+]?[\d.,]+ ?(?:%|[KM]|s)?(?: ?[\[(][^\])]*[\])])?")
 
 
 class Markup:

@@ -5,7 +5,7 @@ from html import escape
 from itertools import pairwise
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 46
 COLOURS = ("#1f6f8b", "#d9822b", "#5b8c5a", "#8b5fbf", "#b0413e", "#6b7280")
 
 
@@ -87,7 +87,7 @@ def _axis(low: float, high: float, unit: str) -> str:
     for share in (0.0, 0.5, 1.0):
         y = base - (base - top) * share
         ticks.append(_text(LEFT - 6, y + 4, f"{low + (high - low) * share:,.3g}", anchor="end", size=10))
-    return rule + "".join(ticks) + _text(LEFT + 4, top + 6, unit, size=10)
+    return rule + "".join(ticks) + _text(LEFT - 44, 12, unit, size=10)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 11) -> str:

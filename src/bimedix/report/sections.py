@@ -1,6 +1,6 @@
 """The sections of the report: each takes the run and returns HTML, or nothing when its stage did not run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from itertools import islice
 from typing import Any
@@ -9,9 +9,10 @@ from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
 from bimedix.languages import LANGUAGES
-from bimedix.records import Translation, item_fields
+from bimedix.pages import block as blocks
+from bimedix.records import Attempt, Translation, item_fields
 from bimedix.report.facts import Run
-from bimedix.report.page import Markup, block, page, paragraphs, table
+from bimedix.report.page import Markup, block, page, table
 from bimedix.report.plots import bars, histogram, lines
 
 NOTICE = (
@@ -131,37 +132,41 @@ def _frequent(told: dict[str, Any]) -> str:
 
 
 def translation_section(run: Run) -> str:
-    """Scores before and after revision, routes, and one record of each fate."""
-    first: list[float] = []
-    kept: list[float] = []
+    """Scores and checks before and after revision, routes, and one record of each fate."""
+    first: list[Attempt] = []
+    kept: list[Attempt] = []
     routes: dict[str, int] = {}
     shown: dict[str, Translation] = {}
     for translation in run.translations():
         routes[translation.route] = routes.get(translation.route, 0) + 1
-        attempts = [a.score for a in translation.attempts if a.score is not None]
-        if attempts:
-            first.append(attempts[0])
-            kept.append(
-                max(attempts) if translation.best < 0 else translation.attempts[translation.best].score or 0.0
-            )
+        if translation.attempts:
+            first.append(translation.attempts[0])
+            kept.append(translation.attempts[max(translation.best, 0)])
         fate = "revised" if translation.best > 0 and translation.route == "accepted" else translation.route
         shown.setdefault(fate, translation)
     if not routes:
         return ""
-    edges = (0, 50, 60, 70, 80, 90, 95, 100)
-    plot = histogram({"first translation": first, "after revision": kept}, edges=edges, unit="records")
-    settings = run.recipe.rooms["translate"]
-    rows = [
-        (name, count, f"{100 * count / sum(routes.values()):.1f} %") for name, count in sorted(routes.items())
-    ]
+    total, threshold = sum(routes.values()), run.recipe.rooms["translate"].threshold
+    versions = {"first translation": first, "after revision": kept}
+    scores = {name: [a.score for a in group if a.score is not None] for name, group in versions.items()}
+    passed = [(name, *_passing(group, threshold)) for name, group in versions.items()]
+    rows = [(name, count, f"{100 * count / total:.1f} %") for name, count in sorted(routes.items())]
     return (
         "<h2>Translation</h2>"
-        f'<p class="note">Score from 0 to 100 per record; accepted from {settings.threshold:g} '
-        "with no failed integrity check. A failed check outweighs any score.</p>"
-        + plot
+        f'<p class="note">Score from 0 to 100 per record; accepted from {threshold:g} with no failed '
+        "integrity check. A failed check outweighs any score.</p>"
+        + histogram(scores, edges=(0, 50, 60, 70, 80, 90, 95, 100), unit="records")
+        + table(("", "no failed check", f"score of {threshold:g} or more", "both"), passed)
         + table(("route", "records", "share"), rows)
         + "".join(_example(fate, shown[fate]) for fate in ("revised", "review", "accepted") if fate in shown)
     )
+
+
+def _passing(group: Sequence[Attempt], threshold: float) -> tuple[int, int, int]:
+    """Return how many versions pass the checks, the threshold, and both."""
+    sound = [all(f.severity != "error" for f in attempt.findings) for attempt in group]
+    good = [attempt.score is not None and attempt.score >= threshold for attempt in group]
+    return sum(sound), sum(good), sum(a and b for a, b in zip(sound, good, strict=True))
 
 
 _FATES = {
@@ -174,11 +179,12 @@ _FATES = {
 def _example(fate: str, translation: Translation) -> str:
     source = item_fields(translation.source)
     target = item_fields(translation.target) if translation.target else {}
+    code = translation.target.language if translation.target else translation.source.language
     rows = [
         (
             name,
-            Markup(paragraphs(text, translation.source.language)),
-            Markup(paragraphs(target.get(name, ""))),
+            Markup(blocks(text, translation.source.language)),
+            Markup(blocks(target.get(name, ""), code)),
         )
         for name, text in islice(source.items(), 6)
     ]

@@ -21,6 +21,8 @@ class Sample:
     supervised: bytes
     """1 where the token is part of a reply, else 0."""
     was_cut: bool = False
+    type: str = ""
+    """qa, mcqa or chat; empty for running text."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,7 +58,8 @@ def encode_samples(
         if not any(marks[:limit]):
             drop(_dropped(record, "no reply within the token limit", f"{len(ids)} tokens, limit {limit}"))
             continue
-        yield Sample(record.id, array("i", ids[:limit]), bytes(marks[:limit]), len(ids) > limit)
+        cut = len(ids) > limit
+        yield Sample(record.id, array("i", ids[:limit]), bytes(marks[:limit]), cut, record.type)
 
 
 def encode_passages(passages: Iterable[Passage], tokenizer: Any, limit: int) -> Iterator[Sample]:

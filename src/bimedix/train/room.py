@@ -75,6 +75,11 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         if phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
             save_model(model, out / "base", tokenizer)
         samples, held_out = (passages, []) if phase.data == "passages" else (train, validation)
+        samples = [sample for sample in samples if not phase.types or sample.type in phase.types]
+        if not samples:
+            raise DataError(
+                f"{inputs['mix'] / 'train.jsonl'}: holds no {' or '.join(phase.types)} to train on."
+            )
         saved = _run_phase(model, samples, held_out, settings, at, out, context)
         if phase.mode == "full":
             save_model(model, out / "base", tokenizer)

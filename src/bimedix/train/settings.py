@@ -50,6 +50,8 @@ class Phase:
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     data: Literal["conversations", "passages"] = "conversations"
     """What is read of the mix: chats, or running text for continued pre-training (MMedLM, section 5)."""
+    types: tuple[Literal["qa", "mcqa", "chat"], ...] = ()
+    """Types of conversations to read; empty: all (BiMediX trains on all three together)."""
     warmup_share: float = 0.0
     """Share of the steps in which the rate rises, in place of `warmup_steps` when above 0 (MMedLM: 0.01)."""
 

@@ -31,6 +31,13 @@ function blockDirection(text, fallback) {
   return right >= 2 && right / (right + left) >= 0.35 ? "rtl" : "ltr";
 }
 
+/** A closing parenthesis belongs to the block whose opening one stands outside of the run. */
+function withoutOpenEnds(run) {
+  let inside = run;
+  while (inside.endsWith(")") && inside.split(")").length > inside.split("(").length) inside = inside.slice(0, -1);
+  return inside;
+}
+
 function fillBlock(element, text, fallback) {
   const direction = blockDirection(text, fallback);
   element.dir = direction;
@@ -38,10 +45,12 @@ function fillBlock(element, text, fallback) {
   let at = 0;
   for (const run of text.matchAll(RUNS[direction])) {
     element.append(text.slice(at, run.index));
+    const inside = withoutOpenEnds(run[0]);
     const isolated = document.createElement("bdi");
-    isolated.textContent = run[0];
+    isolated.dir = direction === "rtl" ? "ltr" : "rtl";
+    isolated.textContent = inside;
     element.append(isolated);
-    at = run.index + run[0].length;
+    at = run.index + inside.length;
   }
   element.append(text.slice(at));
 }
