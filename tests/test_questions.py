@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bimedix.errors import DataError
@@ -221,11 +222,24 @@ def test_braces_in_records_stay_text() -> None:
     assert fill("{question}", {"question": "{options}", "options": "x"}) == "{options}"
 
 
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_prompts_of_a_language_begin_alike(code: str) -> None:
+    """The instruction comes first, so that all questions of a test set share it as a prefix."""
+    first, second = (
+        question_message(msgspec.structs.replace(choice(code), question=text)).content
+        for text in ("xx", "yy")
+    )
+    shared = next(n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a != b)
+
+    assert pack(code).frames["ask_letter"] in first[:shared]
+
+
 def test_context_is_left_out_with_its_label() -> None:
     """Items without context show no empty heading."""
     assert "Context" not in question_message(choice("en")).content
-    assert question_message(choice("en", context="An abstract.")).content.startswith(
-        "Context: An abstract.\n\n"
+    assert (
+        "\n\nContext: An abstract.\n\nQuestion: "
+        in question_message(choice("en", context="An abstract.")).content
     )
 
 

@@ -29,7 +29,7 @@ from bimedix.evaluate.table import Table, make_table
 from bimedix.evaluate.tables import Form, render
 from bimedix.evaluate.trie import Scoring
 from bimedix.files import read_records, write_json, write_text
-from bimedix.prompts.questions import pack_hash
+from bimedix.prompts.questions import is_yes_no_maybe, pack_hash
 from bimedix.records import MultipleChoice, Prediction
 from bimedix.stage import Context, StageWriter, Summary
 
@@ -289,9 +289,13 @@ def _scored(work: _Run, subject: Subject, protocol: str) -> Iterator[Prediction]
 def _requests(
     asker: Asker, entries: Sequence[Asked], protocol: str, orders: range
 ) -> Iterator[tuple[str, Scoring]]:
-    """Yield what to score by name; the orders of one question share a tree."""
+    """Yield what to score by name; the orders of one question share a tree.
+
+    Items answered by yes, no or maybe have no labels, and so one order.
+    """
     for entry in entries:
-        for by in orders[: len(entry.item.options)]:
+        mine = orders[: 1 if is_yes_no_maybe(entry.item) else len(entry.item.options)]
+        for by in mine:
             name = f"{by}\x1f{entry.key}"
             tree = entry.key if len(orders) > 1 else ""
             yield name, asker.scoring(name, turned(entry.item, by), protocol, tree=tree)

@@ -44,7 +44,7 @@ class Accuracy(Struct, frozen=True):
     low: float
     high: float
     chance: float
-    """Expected accuracy of guessing: mean of 1 / options."""
+    """Expected accuracy of guessing one option: mean of 1 / options, 0 where several are right."""
     unread: int
     """Replies that no answer could be read from; they count as wrong."""
     several_answers: int
@@ -204,7 +204,7 @@ def _accuracy(key: Key, rows: Sequence[Prediction], groups: Mapping[str, str], c
         accuracy=right / len(rows),
         low=interval.low,
         high=interval.high,
-        chance=math.fsum(1 / row.options for row in rows) / len(rows),
+        chance=math.fsum(1 / row.options for row in rows if len(row.gold) == 1) / len(rows),
         unread=sum(not row.chosen for row in rows),
         several_answers=sum(len(row.gold) > 1 for row in rows),
         wrong_language=_wrong_language(rows, language),
@@ -421,7 +421,8 @@ def _orders(cells: Mapping[Key, list[Prediction]]) -> Iterable[Orders]:
         table = [[row, *(o[row.id] for o in others if row.id in o)] for row in rows]
         least = min(len(others) + 1, min(row.options for row in rows))
         table = [row[:least] for row in table if len(row) >= least]
-        yield _order_row((model, benchmark, language), table)
+        if table:
+            yield _order_row((model, benchmark, language), table)
 
 
 def _order_row(key: tuple[str, str, str], table: Sequence[Sequence[Prediction]]) -> Orders:

@@ -54,7 +54,8 @@ def _terminal(found: Sequence[Sheet]) -> str:
     stream = StringIO()
     console = Console(file=stream, width=240, no_color=True, highlight=False)
     for sheet in map(_turned, found):
-        shown = RichTable(title=sheet.title, title_justify="left", title_style="bold")
+        console.print(Text(sheet.title, style="bold"))
+        shown = RichTable()
         for index, name in enumerate(sheet.header):
             shown.add_column(Text(name), justify="left" if index == 0 else "right")
         for number, row in enumerate(sheet.rows):

@@ -41,7 +41,9 @@ def option_lines(item: MultipleChoice) -> tuple[str, ...]:
 
 
 def question_message(item: MultipleChoice | OpenQuestion, *, with_rationale: bool = False) -> Message:
-    """Return the user's turn: context, question, options one a line, instruction; all in the item's language.
+    """Return the user's turn: instruction, context, question, options one a line; all in the item's language.
+
+    The instruction comes first: all questions of a test set then share it, and it is scored once.
 
     Args:
         item: the question.
