@@ -36,7 +36,7 @@ def language_name(code: str) -> str:
 
 def signed(share: float) -> str:
     """Return a difference in points, with its sign."""
-    return f"{100 * share:+.1f}"
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def p_value(p: float) -> str:

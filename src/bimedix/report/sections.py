@@ -5,6 +5,7 @@ from html import escape
 from itertools import islice
 from typing import Any
 
+from bimedix.benchmarks import published_rows
 from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
@@ -277,7 +278,29 @@ def evaluation_section(run: Run) -> str:
         quoted = frozenset(range(len(sheet.rows), len(rows)))
         notes = "".join(f'<p class="note">{block(note)}</p>' for note in sheet.notes)
         parts.append(f"<h3>{escape(sheet.title)}</h3>" + table(sheet.header, rows, quoted) + notes)
-    return "".join(parts)
+    return "".join([*parts, _published(quote)])
+
+
+def _published(tables: Sequence[str]) -> str:
+    """Quote published averages with their protocol; they are not comparable with the sets of this run."""
+    rows = [
+        (
+            row.model, _language(row.language), row.printed_average,
+            None if row.average is None else round(row.average, 2), row.setting, row.protocol, row.note,
+        )
+        for name in tables
+        for row in published_rows(name)
+        if row.printed_average is not None
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ("model", "language", "printed mean, %", "mean of its cells, %", "setting", "protocol", "remark")
+    note = (
+        "Quoted from the papers, with what they say of their protocol. Other test sets and protocols than "
+        "those of this run: not to be ranked with it."
+    )
+    quoted = frozenset(range(len(rows)))
+    return f'<h3>Published figures, quoted</h3><p class="note">{note}</p>' + table(head, rows, quoted)
 
 
 def _accuracy_plot(found: Table) -> str:
