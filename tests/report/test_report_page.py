@@ -1,0 +1,65 @@
+"""The report: text is escaped and in order, plots hold their values, cards are made from records."""
+
+import pytest
+
+from bimedix.report.cards import _front, _size
+from bimedix.report.page import Markup, block, cell, table
+from bimedix.report.plots import bars, histogram, lines
+
+
+def test_record_text_cannot_become_markup() -> None:
+    html = table(("a",), [("<script>alert(1)</script>",), (Markup("<b>ours</b>"),)])
+
+    assert "<script>" not in html
+    assert "<b>ours</b>" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "isolated"),
+    [
+        ("خذ 5–10 mg مرتين يوميًا", '<bdi dir="ltr">5–10 mg</bdi>'),
+        ("الألم (40)", '<bdi dir="ltr">40</bdi>'),
+        ("المرض (COVID-19) معدٍ", '<bdi dir="ltr">COVID-19</bdi>'),
+        ("The Arabic words ألم في الصدر stand for pain in the chest", '<bdi dir="rtl">ألم في الصدر</bdi>'),
+    ],
+)
+def test_runs_against_the_direction_are_isolated_without_open_parentheses(text: str, isolated: str) -> None:
+    assert isolated in block(text)
+
+
+@pytest.mark.parametrize("value", [12, 3.5, "98.6 [92.7, 99.8]", "29.7 K", "88.3 %", "362.2 s"])
+def test_numbers_stand_at_the_end_of_their_cell(value: object) -> None:
+    assert 'class="n"' in cell(value)
+
+
+@pytest.mark.parametrize("value", ["01 sources", "1: all weights", "BiMediX-Bi", "0-shot, not stated"])
+def test_words_stand_at_the_start(value: str) -> None:
+    assert 'class="n"' not in cell(value)
+
+
+def test_bars_print_their_values_and_name_their_series() -> None:
+    svg = bars({"English": {"base": 26.0, "tuned": 98.6}, "العربية": {"base": 27.0}}, unit="%")
+
+    assert svg.count("<rect") == 3 + 2
+    assert "98.6" in svg and "العربية" in svg
+
+
+def test_the_last_bin_of_a_histogram_holds_its_upper_edge() -> None:
+    svg = histogram({"score": [0.0, 99.0, 100.0]}, edges=(0, 50, 100), unit="records")
+
+    assert ">2<" in svg and ">1<" in svg
+
+
+def test_a_plot_without_points_is_left_out() -> None:
+    assert lines({}, x="steps", y="loss") == ""
+
+
+def test_front_matter_is_yaml_with_json_values() -> None:
+    assert _front(language=["ar", "en"], tags=["a"]) == '---\nlanguage: ["ar", "en"]\ntags: ["a"]\n---\n'
+
+
+@pytest.mark.parametrize(
+    ("samples", "name"), [(233, "n<1K"), (1_000, "1K<n<10K"), (1_311_600, "1M<n<10M"), (10**8, "n>10M")]
+)
+def test_sizes_follow_the_hub_s_classes(samples: int, name: str) -> None:
+    assert _size(samples) == name
