@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bimedix.aligned import read_aligned
-from bimedix.check import Checked, check_files, write_findings, write_page
+from bimedix.check import Checked, Row, check_files, write_findings, write_page
 from bimedix.completers.tmx import write_tmx
 from bimedix.errors import DataError, UsageError
 from bimedix.files import write_records
@@ -45,6 +45,17 @@ def write(folder: Path, kind: str) -> tuple[Path, Path | None]:
         case "csv":
             one.with_suffix(".csv").write_text("en,ar\n" + "\n".join(f"{s},{t}" for s, t in (GOOD, BAD)))
             return one.with_suffix(".csv"), None
+        case "no header":
+            one.with_suffix(".csv").write_text("\n".join(f"{s},{t}" for s, t in (GOOD, BAD)))
+            return one.with_suffix(".csv"), None
+        case "names of languages":
+            rows = "\n".join(f"{s}\t{t}" for s, t in (GOOD, BAD))
+            one.with_suffix(".tsv").write_text(f"English\tالعربية\n{rows}")
+            return one.with_suffix(".tsv"), None
+        case "plain":
+            lines = [{"id": n, "source": s, "target": t} for n, (s, t) in enumerate((GOOD, BAD))]
+            one.with_suffix(".jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+            return one.with_suffix(".jsonl"), None
         case "records":
             write_records(one.with_suffix(".jsonl"), items("en"))
             write_records(two.with_suffix(".jsonl"), items("ar")[::-1])
@@ -59,7 +70,13 @@ def write(folder: Path, kind: str) -> tuple[Path, Path | None]:
     return one.with_suffix(".txt"), two.with_suffix(".txt")
 
 
-@pytest.mark.parametrize("kind", ["tmx", "parallel", "translations", "csv", "records", "tables", "text"])
+KINDS = [
+    "tmx", "parallel", "translations", "csv", "no header", "names of languages", "plain", "records", "tables",
+    "text",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_changed_dose_is_found_in_every_form(tmp_path: Path, kind: str) -> None:
     report = check_files(*write(tmp_path, kind))
 
@@ -114,3 +131,45 @@ def test_sides_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         list(read_aligned(tmp_path / "t.docx", None, "en", "ar"))
     with pytest.raises(UsageError, match="has one side only"):
         check_files(tmp_path / "en.jsonl")
+
+
+QUESTIONS = {
+    "en": 'Which organ pumps blood?,Heart,Liver,Spleen,"Skin, hair",A\nHow many lungs?,1,2,3,4,B\n',
+    "ar": "أي عضو يضخ الدم؟,القلب,الكبد,الطحال,الجلد والشعر,A\nكم عدد الرئتين؟,1,2,3,4,C\n",
+}
+
+
+@pytest.mark.parametrize("header", ["", "question,A,B,C,D,answer\n"])
+def test_tables_of_questions_are_compared_as_questions(tmp_path: Path, header: str) -> None:
+    """As MMLU lays them out, with and without a header: a moved key is an error of its own."""
+    for code, rows in QUESTIONS.items():
+        (tmp_path / f"{code}.csv").write_text(header + rows)
+    report = check_files(tmp_path / "en.csv", tmp_path / "ar.csv")
+
+    assert (report.pairs, report.failed) == (2, 1)
+    assert report.rows()[0] == Row("key", "error", 1, f"ar.csv:{3 if header else 2}")
+
+
+def test_an_answer_without_its_option_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "en.csv").write_text("Which organ pumps blood?,Heart,Liver,D\n")
+
+    with pytest.raises(DataError, match=r"en\.csv:1: answer D, and there are 2 options"):
+        check_files(tmp_path / "en.csv", tmp_path / "en.csv")
+
+
+def test_other_tables_without_a_header_are_compared_cell_by_cell(tmp_path: Path) -> None:
+    (tmp_path / "en.csv").write_text(f"{GOOD[0]},{BAD[0]},Rest.\n")
+    (tmp_path / "ar.csv").write_text(f"{GOOD[1]},{BAD[1]},استرح.\n")
+    report = check_files(tmp_path / "en.csv", tmp_path / "ar.csv")
+
+    assert (report.pairs, report.failed) == (3, 1)
+
+
+def test_real_pairs_are_read_as_published(real_data: Path) -> None:
+    """Arabic MMLU: a chat model put its prompt's example in place of many questions."""
+    folder = real_data / "mmlu-medical"
+    names = [folder / code / "test" / "professional_medicine_test.csv" for code in ("en", "ar")]
+    report = check_files(*names)
+
+    assert report.pairs == 106
+    assert report.counts()["repeated (error)"] >= 50

@@ -1,12 +1,10 @@
 """Aligned files: pairs of a text and its translation, from one file or two, joined for sure or refused."""
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bimedix.completers.tmx import base_code, read_units
+from bimedix.completers.tmx import read_units
 from bimedix.errors import DataError, UsageError
 from bimedix.files import read_any_records, read_text, require_file
 from bimedix.records import (
@@ -19,9 +17,9 @@ from bimedix.records import (
     Translation,
     translated_id,
 )
+from bimedix.tables import DELIMITERS, Row, find_column, is_plain, question_of, read_rows, text_of
 
 _ITEMS = (MultipleChoice, OpenQuestion, Dialogue, Passage)
-_TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 class Aligned(NamedTuple):
@@ -46,7 +44,7 @@ def read_aligned(
         yield from _one_file(source, codes)
         return
     require_file(target)
-    if source.suffix == target.suffix == ".jsonl":
+    if source.suffix == target.suffix == ".jsonl" and not is_plain(source):
         yield from _two_record_files(source, target)
     else:
         sides = _segments(source, source_language), _segments(target, target_language)
@@ -60,13 +58,13 @@ def _one_file(path: Path, codes: tuple[str, str]) -> Iterator[Aligned]:
             if source in unit.texts and target in unit.texts:
                 place = f"{path.name}:{unit.line}"
                 yield Aligned(unit.id, place, unit.texts[source], unit.texts[target], codes)
+    elif path.suffix in DELIMITERS or (path.suffix == ".jsonl" and is_plain(path)):
+        for row in read_rows(path):
+            here, there = text_of(row, path, source, "source"), text_of(row, path, target, "target")
+            place = f"{path.name}:{row.line}"
+            yield Aligned(row.cells.get("id") or place, place, here, there, codes)
     elif path.suffix == ".jsonl":
         yield from _one_record_file(path)
-    elif path.suffix in _TABLES:
-        for line, row in _table(path):
-            here, there = _column(row, path, source, "source"), _column(row, path, target, "target")
-            place = f"{path.name}:{line}"
-            yield Aligned(row.get("id") or place, place, here, there, codes)
     else:
         raise UsageError(
             f"{path}: one file with both sides is .tmx, .csv, .tsv or .jsonl.\n"
@@ -118,19 +116,29 @@ def _items(path: Path) -> Iterator[tuple[int, Item]]:
 class _Segment(NamedTuple):
     id: str
     line: int
-    text: str
+    text: Item | str
 
 
 def _segments(path: Path, code: str) -> list[_Segment]:
-    """Return the texts of one side: a table's column, or the lines of a plain file."""
-    if path.suffix in _TABLES:
-        return [
-            _Segment(row.get("id", ""), line, _column(row, path, code, "text")) for line, row in _table(path)
-        ]
+    """Return the texts of one side: the rows of a table, or the lines of a plain file."""
+    if path.suffix in (*DELIMITERS, ".jsonl"):
+        return [segment for row in read_rows(path) for segment in _of_row(row, path, code)]
     if path.suffix == ".txt":
         lines = read_text(path).removesuffix("\n").split("\n")
         return [_Segment("", number, line.strip("\r")) for number, line in enumerate(lines, start=1)]
     raise UsageError(f"{path}: two files are .jsonl, .csv, .tsv or .txt, both of one kind.")
+
+
+def _of_row(row: Row, path: Path, code: str) -> Iterator[_Segment]:
+    """Yield the column of the language; without one a question, or else each cell by itself."""
+    name = row.cells.get("id", "")
+    question = question_of(row, path, code)
+    if question is not None:
+        yield _Segment(name, row.line, question)
+    elif find_column(row, code, "text") or len(row.cells) == 1 or "1" not in row.cells:
+        yield _Segment(name, row.line, text_of(row, path, code, "text"))
+    else:
+        yield from (_Segment("", row.line, text) for text in row.cells.values())
 
 
 def _two_lists(
@@ -148,29 +156,6 @@ def _two_lists(
             raise DataError(f"{path}:{segment.line}: id '{segment.id}' is not in the other file.")
         original = originals[segment.id] if by_id else source[at]
         place = f"{path.name}:{segment.line}"
+        if isinstance(original.text, str) != isinstance(segment.text, str):
+            raise DataError(f"{path}:{segment.line}: a question on one side, and a text on the other.")
         yield Aligned(segment.id or place, place, original.text, segment.text, codes)
-
-
-def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    csv.field_size_limit(1 << 24)
-    reader = csv.DictReader(
-        io.StringIO(read_text(path), newline=""), delimiter=_TABLES[path.suffix], restval=""
-    )
-    try:
-        for row in reader:
-            if None in row:
-                raise DataError(f"{path}:{reader.line_num}: more cells than the header has columns.")
-            yield reader.line_num, {(name or "").strip(): cell for name, cell in row.items()}
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: not readable as a table: {error}.") from error
-
-
-def _column(row: dict[str, str], path: Path, code: str, name: str) -> str:
-    """Return the cell of a language: of the column named by its code, or by `name`."""
-    found = next((column for column in row if base_code(column) == code), name)
-    if found not in row:
-        raise UsageError(
-            f"{path}: no column '{code}' or '{name}'; the columns are: {', '.join(row)}.\n"
-            "  Name columns by language code, or set --source-language and --target-language."
-        )
-    return row[found]

@@ -1,8 +1,9 @@
 """Check any aligned files for what a translation of a medical text must not change: `bimedix check`.
 
 Reads one file that holds both sides (TMX, CSV or TSV with a column per language, JSON Lines of
-`parallel_text` or `translation`), or two: records joined by lineage or id, tables joined by their `id` column
-or, like plain text, line by line. Needs no model. Checks: `bimedix.integrity`.
+`parallel_text`, of `translation`, or plain ones with `id`, `source`, `target`), or two: records joined by
+lineage or id, tables joined by their `id` column or, like plain text, line by line; tables of questions
+(text, options, letter) are compared as questions. Needs no model. Checks: `bimedix.integrity`.
 """
 
 from collections import Counter
@@ -17,20 +18,12 @@ from bimedix.aligned import Aligned, read_aligned
 from bimedix.completers.tmx import read_glossary
 from bimedix.files import require_file, write_records, write_text
 from bimedix.integrity import CHECKS, Glossary, Term, check_pair, check_set, check_texts
+from bimedix.integrity.checks import RECORD_CHECKS, SET_CHECKS
 from bimedix.languages import language
 from bimedix.pages import Mark, block, page, two_columns
-from bimedix.records import (
-    Dialogue,
-    Finding,
-    Item,
-    MultipleChoice,
-    OpenQuestion,
-    Passage,
-    item_fields,
-)
+from bimedix.records import Finding, Item, item_fields
 
-_ITEMS = (MultipleChoice, OpenQuestion, Dialogue, Passage)
-_TABLES = {".csv": ",", ".tsv": "\t"}
+_SEVERITIES = ("error", "warning", "hint")
 _SHOWN = 500
 """Pairs on a page at most."""
 
@@ -48,6 +41,15 @@ class Checked(Struct, frozen=True):
     """ISO 639-1 of both sides."""
 
 
+class Row(Struct, frozen=True):
+    """How often a check found something, and where first: one line of the table."""
+
+    check: str
+    severity: str
+    count: int
+    place: str
+
+
 class Report(NamedTuple):
     """What the checks saw in a file."""
 
@@ -60,6 +62,14 @@ class Report(NamedTuple):
         return dict(
             Counter(f"{f.check} ({f.severity})" for c in self.checked for f in c.findings).most_common()
         )
+
+    def rows(self) -> list[Row]:
+        """Return a row per check and severity: errors first, then the most frequent."""
+        found = [(f.check, f.severity, c.place) for c in self.checked for f in c.findings]
+        counts = Counter((check, severity) for check, severity, _ in found)
+        first = {(check, severity): place for check, severity, place in reversed(found)}
+        rows = [Row(*key, count, first[key]) for key, count in counts.items()]
+        return sorted(rows, key=lambda row: (_SEVERITIES.index(row.severity), -row.count, row.check))
 
     @property
     def failed(self) -> int:
@@ -158,7 +168,8 @@ def _article(checked: Checked) -> str:
         for field, text in checked.source.items()
     )
     names = language(codes[0]).own_name, language(codes[1]).own_name
-    head = f'<h2>{escape(checked.id)}</h2><p class="note">{escape(checked.place)}</p>'
+    place = "" if checked.place == checked.id else f'<p class="note">{escape(checked.place)}</p>'
+    head = f"<h2>{escape(checked.id)}</h2>{place}"
     return f"<article>{head}{two_columns(rows, *names)}<ul>{notes}</ul></article>"
 
 
@@ -173,5 +184,5 @@ def _marks(checked: Checked, field: str, *, source: bool) -> Iterator[Mark]:
                 yield Mark(start, end, finding.severity, _told(finding))
 
 
-KNOWN_CHECKS = tuple(CHECKS)
+KNOWN_CHECKS = tuple(dict.fromkeys((*CHECKS, *RECORD_CHECKS, *SET_CHECKS)))
 """Names for `--check`."""
