@@ -119,7 +119,7 @@ class Settings:
 
 def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
     """Tell what is trained and what it needs on each device, from the base's config alone; no torch."""
-    config, where = _config(settings, base)
+    config, where = base_config(settings, base)
     if config is None:
         yield "missing", where
         return
@@ -138,7 +138,7 @@ def _amount(parameters: int) -> str:
     return f"{parameters:,}" if parameters < 10_000_000 else f"{parameters / 1e6:,.1f} M"
 
 
-def _config(settings: Settings, base: Path) -> tuple[Mapping[str, Any] | None, str]:
+def base_config(settings: Settings, base: Path) -> tuple[Mapping[str, Any] | None, str]:
     """Return the config of the base and where it is from, or None and what is missing."""
     if settings.base == "tiny":
         return _tiny_config(settings.tiny), "random weights of the shape [train.tiny]"
