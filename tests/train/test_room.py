@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -90,6 +91,51 @@ def test_a_killed_run_goes_on_bit_for_bit(mix, settings, context, tmp_path, rows
 def losses(folder):
     rows = [msgspec.json.decode(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
     return [(row["phase"], row["step"], row["loss"]) for row in rows]
+
+
+def test_the_micro_batch_changes_nothing_but_memory(mix, settings, context, tmp_path):
+    """T18: the batch in one pack or in many gives the same losses, and all but the same weights."""
+    from safetensors.torch import load_file
+
+    for name, budget in (("many", 256), ("one", 4096)):
+        run(replace(settings, max_tokens_per_micro_batch=budget), {"mix": mix}, tmp_path / name, context)
+    one, many = (load_file(tmp_path / name / WEIGHTS[1]) for name in ("one", "many"))
+
+    for mine, theirs in zip(losses(tmp_path / "one"), losses(tmp_path / "many"), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+    assert all((one[key] - many[key]).abs().max() < 2e-4 for key in one)
+
+
+@pytest.mark.slow
+def test_two_devices_take_the_steps_of_one(mix, settings, context, tmp_path):
+    """T13: gradients, balance loss and expert load add up over ranks; only the first one writes."""
+    settings = replace(settings, balance_coefficient=0.02)
+    run(settings, {"mix": mix}, tmp_path / "one", context)
+    command = [sys.executable, "-c", CHILD, json.dumps(asdict(settings)), str(mix), str(tmp_path / "two")]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [
+        subprocess.Popen(
+            command, env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"}
+        )
+        for rank in ("0", "1")
+    ]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    one, two = ([msgspec.json.decode(r) for r in metrics_rows(tmp_path / n)] for n in ("one", "two"))
+
+    assert len(one) == len(two)
+    for mine, theirs in zip(one, two, strict=True):
+        for key in ("loss", "gradient_norm", "balance", "busiest_expert_share"):
+            assert mine[key] == pytest.approx(theirs[key], rel=1e-4), key
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def metrics_rows(folder):
+    return (folder / "metrics.jsonl").read_bytes().splitlines()
 
 
 def test_a_checkpoint_of_other_settings_is_refused(mix, settings, context, tmp_path, monkeypatch):

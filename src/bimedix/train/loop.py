@@ -147,9 +147,12 @@ def validate(model: Any, samples: Sequence[Sample], phase: Phase, budget: int) -
 
 
 class _Metrics:
-    """`metrics.jsonl`: one row per step, flushed; rows after the checkpoint that a run resumes from go."""
+    """`metrics.jsonl`: one row per step, flushed; rows after the checkpoint that a run resumes from go.
 
-    def __init__(self, path: Path, phase: int, resumed_at: int) -> None:
+    Only the first device writes; the others keep their rows to themselves.
+    """
+
+    def __init__(self, path: Path, phase: int, resumed_at: int, writes: bool) -> None:
         self.rows: list[dict[str, Any]] = []
         kept = []
         if path.exists():
@@ -162,16 +165,20 @@ class _Metrics:
                     kept.append(line)
                     if row["phase"] == phase:
                         self.rows.append(row)
-        path.write_bytes(b"".join(line + b"\n" for line in kept))
-        self._file = path.open("ab")
+        self._file = None
+        if writes:
+            path.write_bytes(b"".join(line + b"\n" for line in kept))
+            self._file = path.open("ab")
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
-        self._file.write(msgspec.json.encode(row) + b"\n")
-        self._file.flush()
+        if self._file:
+            self._file.write(msgspec.json.encode(row) + b"\n")
+            self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
 
 
 def train_phase(
@@ -215,9 +222,10 @@ def train_phase(
     lengths = [len(s) for s in samples]
     identity = content_hash([asdict(_as_read(settings)), at, seed, ids, lengths])
     folder = out / "checkpoints" / f"phase-{at}"
+    accelerator.wait_for_everyone()
     found = load_checkpoint(folder, trained, optimizer.optimizer, identity)
     start = found["step"] if found else 0
-    metrics = _Metrics(out / "metrics.jsonl", at, start)
+    metrics = _Metrics(out / "metrics.jsonl", at, start, accelerator.is_main_process)
     load = torch.tensor(found["load"]) if found else torch.zeros(len(blocks(model)), 0)
     layers = max(len(blocks(model)), 1)
 
@@ -259,14 +267,15 @@ def train_phase(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-            step_load = _take_load(model)
+            step_load = accelerator.reduce(_take_load(model).to(device)).cpu()
+            balance = float(accelerator.reduce(torch.tensor(state.balance_sum, device=device)))
             load = step_load if load.numel() == 0 else load + step_load
             seconds = time.monotonic() - began
             row = {
                 "phase": at, "step": step + 1, "loss": loss_value, "learning_rate": rate,
                 "gradient_norm": norm, "tokens": tokens, "supervised_tokens": supervised,
                 "padding_share": 0.0, "micro_batches": len(packs),
-                "balance": state.balance_sum / (layers * tokens) if settings.balance_coefficient else None,
+                "balance": balance / (layers * tokens) if settings.balance_coefficient else None,
                 "busiest_expert_share": _busiest(step_load),
                 "timing": {"seconds": round(seconds, 4), "tokens_per_s": round(tokens / seconds, 1)},
             }  # fmt: skip

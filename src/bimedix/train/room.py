@@ -3,6 +3,7 @@
 import resource
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,16 +26,22 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         `adapter/`: the adapters; `metrics.jsonl`: a row per step; `dropped.jsonl`;
         `figures.json`: what the summary holds; `chat.json`: the template, for evaluation and serving.
     """
+    import torch
+    from accelerate import PartialState
+
     from bimedix.model.load import load_model, load_tokenizer, save_model, tiny_model
 
+    devices = PartialState(cpu=not torch.cuda.is_available())
+    first = devices.is_main_process
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(_tokenizer_name(settings), context.base)
     counts: Counter[str] = Counter()
-    with RecordWriter(out / DROPPED) as dropped:
+    with RecordWriter(out / DROPPED) if first else nullcontext() as dropped:
 
         def drop(record: Dropped) -> None:
             counts[record.reason] += 1
-            dropped.write(record)
+            if dropped:
+                dropped.write(record)
 
         train = _read(inputs["mix"] / "train.jsonl", settings, tokenizer, drop)
         validation_file = inputs["mix"] / "validation.jsonl"
@@ -72,7 +79,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
                 model = tiny_model(settings.tiny)
             else:
                 model = load_model(settings.base, dtype=settings.dtype, base=context.base)
-        if phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
+        if first and phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
             save_model(model, out / "base", tokenizer)
         samples, held_out = (passages, []) if phase.data == "passages" else (train, validation)
         samples = [sample for sample in samples if not phase.types or sample.type in phase.types]
@@ -80,22 +87,26 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
             raise DataError(
                 f"{inputs['mix'] / 'train.jsonl'}: holds no {' or '.join(phase.types)} to train on."
             )
-        saved = _run_phase(model, samples, held_out, settings, at, out, context)
-        if phase.mode == "full":
-            save_model(model, out / "base", tokenizer)
-        elif not settings.keep_unmerged_only:
-            from bimedix.model.adapters import merge
+        saved = _run_phase(model, samples, held_out, settings, at, out, context, writes=first)
+        if first:
+            if phase.mode == "full":
+                save_model(model, out / "base", tokenizer)
+            elif not settings.keep_unmerged_only:
+                from bimedix.model.adapters import merge
 
-            saved["figures"]["merge_difference"] = merge(model, out / "merged", tokenizer)
-        write_json(done_file, saved)
+                saved["figures"]["merge_difference"] = merge(model, out / "merged", tokenizer)
+            write_json(done_file, saved)
+        devices.wait_for_everyone()
         figures["phases"].append(saved["figures"])
         timing["phases"].append(saved["timing"])
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    if first:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
     figures |= {f"final_{key}": value for key, value in _last(figures["phases"]).items()}
     timing["peak_memory_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
-    write_json(out / "figures.json", figures)
-    write_json(out / "chat.json", {"template": settings.template})
+    if first:
+        write_json(out / "figures.json", figures)
+        write_json(out / "chat.json", {"template": settings.template})
     return Summary(
         read=len(train) + len(validation) + sum(counts.values()),
         written=len(train),
@@ -143,6 +154,8 @@ def _run_phase(
     at: int,
     out: Path,
     context: Context,
+    *,
+    writes: bool,
 ) -> dict[str, Any]:
     """Train one phase; adapters are audited and saved. Returns figures, and timings apart from them."""
     from bimedix.model.adapters import attach, audit_trained, count_trainable, fingerprints, save_adapter
@@ -166,7 +179,8 @@ def _run_phase(
     )
     if phase.mode == "adapter":
         audit_trained(before, fingerprints(model), idle)
-        save_adapter(model, out / "adapter")
+        if writes:
+            save_adapter(model, out / "adapter")
     found = asdict(outcome)
     seconds = found.pop("seconds")
     figures = {
