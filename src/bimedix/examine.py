@@ -19,7 +19,12 @@ from bimedix.stage import RECORDS, Context, Summary
 
 
 def examine(
-    recipe: Recipe, model: str, items: Sequence[Path], out: Path, progress: Progress
+    recipe: Recipe,
+    model: str,
+    items: Sequence[Path],
+    out: Path,
+    progress: Progress,
+    published: Sequence[str] = (),
 ) -> tuple[Summary, Table]:
     """Score a model on files of questions, with the recipe's settings in all that the command does not say.
 
@@ -27,13 +32,15 @@ def examine(
         model: folder of a run, of a training stage or of a model; a hub id; empty: the recipe's completer.
         items: records files, or folders of stages that hold one.
         out: folder to fill.
+        published: tables to quote beside, by id; those of the recipe are about other test sets.
 
     Raises:
         MissingError: model or items are not there.
         UsageError: two files would share a name in the table, or there is nobody to ask.
     """
     chosen = recipe.rooms.get("evaluate", Settings())
-    settings, inputs = _with_model(replace(chosen, benchmarks=_benchmarks(items)), model)
+    settings, inputs = _with_model(chosen, model)
+    settings = replace(settings, benchmarks=_benchmarks(items), published=tuple(published))
     out = out.resolve()
     with locked(out):
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
