@@ -19,7 +19,7 @@ def test_findings_and_error_spans_are_drawn_on_both_sides() -> None:
     shown = side_by_side([translation()])
 
     assert '<mark class="error" title="numbers: 5 became 50">5 mg</mark>' in shown
-    assert '<bdi><mark class="error" title="numbers: 5 became 50">50 mg</mark></bdi>' in shown
+    assert '<bdi dir="ltr"><mark class="error" title="numbers: 5 became 50">50 mg</mark></bdi>' in shown
     assert '<mark class="warning" title="register: blunt">نعم</mark>' in shown
     assert "&lt;b&gt;right&lt;/b&gt;" in shown
     assert '<p dir="rtl" lang="ar">' in shown
