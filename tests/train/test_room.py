@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from bimedix.model.adapters import load_adapter
 from bimedix.model.load import load_model
 from bimedix.records import Conversation, Dropped, Message, Origin, Passage
 from bimedix.tokens import encode
-from bimedix.train import Phase, Settings, run
+from bimedix.train import Phase, Settings, room, run
 
 WEIGHTS = ("base/model.safetensors", "adapter/adapter.safetensors")
 
@@ -51,6 +52,41 @@ def test_the_same_seed_gives_the_same_bytes(mix, settings, context, tmp_path):
     for file in (*WEIGHTS, "figures.json"):
         assert hash_file(tmp_path / "one" / file) == hash_file(tmp_path / "two" / file)
     assert hash_file(tmp_path / "one" / WEIGHTS[1]) != hash_file(tmp_path / "three" / WEIGHTS[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before the phase is marked", "after it is marked"])
+def test_a_second_full_phase_that_ended_as_the_run_was_killed_begins_with_the_first_ones_weights(
+    mix, settings, context, tmp_path, monkeypatch, moment
+):
+    """Its own weights are on the disk by then, and must not be trained a second time, nor be lost."""
+    full = settings.phases[0]
+    settings = replace(settings, phases=(full, replace(full, learning_rate=1e-3)), checkpoint_every_steps=0)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(settings, {"mix": mix}, whole, context)
+    write_json, settle = room.write_json, room._settle_base
+
+    def mark(path, value):
+        if path.name == "1.json" and moment.startswith("before"):
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    def put(out):
+        if (out / "phases" / "1.json").exists():
+            shutil.rmtree(out / "base")
+            raise KeyboardInterrupt
+        settle(out)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "write_json", mark)
+        patch.setattr(room, "_settle_base", put)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, {"mix": mix}, killed, context)
+    run(settings, {"mix": mix}, killed, context)
+
+    assert sorted(p.name for p in killed.iterdir()) == sorted(p.name for p in whole.iterdir())
+    for file in (WEIGHTS[0], "figures.json"):
+        assert hash_file(killed / file) == hash_file(whole / file)
 
 
 CHILD = """

@@ -64,6 +64,9 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     timing: dict[str, Any] = {"phases": []}
     base_is_ours = settings.base == "tiny" or any(p.mode == "full" for p in settings.phases)
     model: Any = None
+    if first:
+        _settle_base(out)
+    devices.wait_for_everyone()
     for at, phase in enumerate(settings.phases):
         done_file = out / "phases" / f"{at}.json"
         if done_file.exists():
@@ -90,12 +93,13 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         saved = _run_phase(model, samples, held_out, settings, at, out, context, writes=first)
         if first:
             if phase.mode == "full":
-                save_model(model, out / "base", tokenizer)
+                save_model(model, out / f"base.phase-{at}", tokenizer)
             elif not settings.keep_unmerged_only:
                 from bimedix.model.adapters import merge
 
                 saved["figures"]["merge_difference"] = merge(model, out / "merged", tokenizer)
             write_json(done_file, saved)
+            _settle_base(out)
         devices.wait_for_everyone()
         figures["phases"].append(saved["figures"])
         timing["phases"].append(saved["timing"])
@@ -113,6 +117,20 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         dropped=dict(sorted(counts.items())),
         figures={**figures, "timing": timing},
     )
+
+
+def _settle_base(out: Path) -> None:
+    """Put the base of a phase that is done in its place, and remove one of a phase that is not.
+
+    Between the two the phase is marked as done: a run that is killed at any moment begins a phase with the
+    weights that the phase before it left.
+    """
+    for folder in out.glob("base.phase-*"):
+        if not (out / "phases" / f"{folder.name.removeprefix('base.phase-')}.json").exists():
+            shutil.rmtree(folder)
+            continue
+        shutil.rmtree(out / "base", ignore_errors=True)
+        folder.rename(out / "base")
 
 
 def _last(phases: list[dict[str, Any]]) -> dict[str, Any]:
