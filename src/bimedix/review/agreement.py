@@ -13,7 +13,7 @@ from bimedix.records import Verdict
 from bimedix.review.decide import grade_of
 from bimedix.statistics import bootstrap_interval, kendall_tau_b, krippendorff_alpha, spearman
 
-_FEWEST = 10
+FEWEST = 10
 """Items below which no interval is worth printing."""
 
 
@@ -70,7 +70,7 @@ def _pairs_that_agree(column: Sequence[float]) -> float:
 
 
 def _interval(columns: Sequence[Sequence[float]]) -> list[float] | None:
-    if len(columns) < _FEWEST:
+    if len(columns) < FEWEST:
         return None
     found = bootstrap_interval(
         lambda rows: gwet_ac1([columns[int(row)] for row in rows]), range(len(columns))
@@ -88,6 +88,8 @@ class Scored(NamedTuple):
     grave: bool
     weight: float
     """1 / inclusion probability."""
+    id: str = ""
+    """Of the translation: what halves are drawn by."""
 
 
 def alignment(scored: Sequence[Scored]) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def alignment(scored: Sequence[Scored]) -> dict[str, Any]:
         "spearman": _rounded(spearman(scores, grades)),
         "kendall_tau_b": _rounded(kendall_tau_b(scores, grades)),
     }
-    if len(scored) >= _FEWEST:
+    if len(scored) >= FEWEST:
         low, high = bootstrap_interval(spearman, scores, grades)
         figures["spearman_interval"] = [_rounded(low), _rounded(high)]
     return figures
@@ -120,7 +122,7 @@ def propose_threshold(
     """
     import numpy as np
 
-    if len(scored) < _FEWEST:
+    if len(scored) < FEWEST:
         return None
     scores = np.array([s.score for s in scored])
     weights = np.array([s.weight for s in scored])

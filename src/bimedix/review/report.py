@@ -10,6 +10,7 @@ from msgspec import structs
 from bimedix.integrity.checks import check_pair
 from bimedix.records import Item, MultipleChoice, Translation, Verdict
 from bimedix.review.agreement import Scored, agreement, alignment, propose_threshold
+from bimedix.review.calibration import calibrate
 from bimedix.review.certificate import certify
 from bimedix.review.decide import Ruling, latest_verdicts
 from bimedix.review.queues import Entry, Place, audit_queue
@@ -68,6 +69,7 @@ class Report:
             "agreement": agreement([latest_verdicts(its) for its in self.held.values()]),
             "score_and_reviewers": alignment(scored),
             "threshold_proposed": propose_threshold(scored, self.settings.precision, seed=self.seed),
+            "calibration": calibrate(scored, self.settings.precision, seed=self.seed),
             "certificate": self._certificate(),
         }
 
@@ -77,7 +79,7 @@ class Report:
 
     def _scored(self) -> list[Scored]:
         return [
-            Scored(entry.score, ruling.grade, ruling.grave, 1 / entry.inclusion_probability)
+            Scored(entry.score, ruling.grade, ruling.grave, 1 / entry.inclusion_probability, key)
             for key, ruling in self.rulings.items()
             if (entry := self.entries[key]).score is not None
             and ruling.grade is not None
