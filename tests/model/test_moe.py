@@ -194,3 +194,20 @@ def test_idle_experts_get_zero_gradients_and_never_none(chosen):
         assert stack.grad is not None
         for expert in range(3):
             assert bool(stack.grad[expert].any()) == (expert in busy)
+
+
+def test_dropout_leaves_the_mean_alone():
+    """T8: over many masks the adapter's output is that without dropout (w2 alone, where it is linear)."""
+    x, shares, chosen, weights, factors = random_case(tokens=6)
+    x, shares = x.detach(), shares.detach()
+    only_w2 = Factors(a2=factors.a2.detach(), b2=factors.b2.detach())
+
+    def out(**options):
+        return run_experts(x, shares, chosen, weights, 3, options=ExpertOptions(**options), factors=only_w2)
+
+    plain = out(scale=1.0)
+    drawn = [out(scale=1.0, dropout=0.3, dropout_seed=seed) for seed in range(600)]
+    spread = torch.stack(drawn).std(0)
+
+    assert float(spread.max()) > 0.1
+    assert bool(((torch.stack(drawn).mean(0) - plain).abs() <= 5 * spread / 600**0.5 + 1e-12).all())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import attach, blocks
+from bimedix.model.adapters import attach, blocks, named_adapters
 from bimedix.model.packing import ATTENTION, pack, register_attention
 from bimedix.model.router import balance_per_token, choose
 from bimedix.model.settings import AdapterSettings
@@ -126,4 +126,23 @@ def test_a_near_tie_is_not_rerouted_in_the_second_pass(tiny, monkeypatch):
 
     assert len(calls) == 2
     for mine, theirs in zip(replayed, plain, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_dropout_is_the_same_in_the_second_pass(tiny):
+    """T8: layers computed again draw the masks of the first pass."""
+    from bimedix.model.recompute import recompute_layers
+
+    def run(recompute):
+        model = attach(tiny(), AdapterSettings(rank=2, dropout=0.3))
+        for name, view in named_adapters(model):
+            view.copy_(
+                torch.linspace(-0.1, 0.1, view.numel()).reshape(view.shape)
+            ) if "lora" in name else None
+        if recompute:
+            recompute_layers(model)
+        torch.manual_seed(4)
+        return router_gradients(model, [pack(documents())], 0.0)[0]
+
+    for mine, theirs in zip(run(recompute=True), run(recompute=False), strict=True):
         assert torch.equal(mine, theirs)
