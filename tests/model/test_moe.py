@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from bimedix.model.adapters import attach, blocks, gradients_by_name, install, named_adapters
+from bimedix.model.experts import run_experts
 from bimedix.model.layouts import write_peft
-from bimedix.model.moe import ExpertOptions, Factors, PlainWeights, run_experts
+from bimedix.model.moe import ExpertOptions, Factors, PlainWeights
 from bimedix.model.settings import AdapterSettings
 
 ALL = ("q", "k", "v", "o", "w1", "w2", "w3", "gate")

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from bimedix.errors import BimedixError, DataError, MissingError, UsageError
 from bimedix.files import read_json, write_json, written_whole
+from bimedix.model.experts import run_experts
 from bimedix.model.load import expert_names, plain_tensors, save_model
 from bimedix.model.lora import FrozenLinear, LoraLinear, start_a
-from bimedix.model.moe import ExpertOptions, Factors, Nf4Weights, PlainWeights, run_experts
+from bimedix.model.moe import ExpertOptions, Factors, Nf4Weights, PlainWeights
 from bimedix.model.nf4 import Nf4Weight, put_weight
 from bimedix.model.router import EngineState, Router
 from bimedix.model.settings import AdapterSettings
@@ -111,7 +112,7 @@ class Experts(nn.Module):
         trained = cast(PlainWeights, weights) if plain else None
         return run_experts(
             x_TH, shares_TK, experts_TK, weights, self.count,
-            options=options, trained_base=trained, factors=self.factors,
+            options=options, trained_base=trained, factors=self.factors, backend=self.state.backend,
         )  # fmt: skip
 
 

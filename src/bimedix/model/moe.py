@@ -291,34 +291,3 @@ class ExpertsFunction(torch.autograd.Function):
         return (
             dx_TH.to(x_TH.dtype), dshares.reshape(shares_TK.shape), None, None, None, *grads
         )  # fmt: skip
-
-
-def run_experts(
-    x_TH: Tensor,
-    shares_TK: Tensor,
-    experts_TK: Tensor,
-    weights: ExpertWeights,
-    experts: int,
-    *,
-    options: ExpertOptions | None = None,
-    trained_base: PlainWeights | None = None,
-    factors: Factors | None = None,
-) -> Tensor:
-    """Send every token through its experts and add up what they say, weighted; [T, H].
-
-    Args:
-        x_TH: tokens after the norm.
-        shares_TK: routing weights, float32 or float64.
-        experts_TK: expert ids.
-        weights: where base weights come from.
-        experts: how many experts there are.
-        options: scale, dropout, what is saved.
-        trained_base: the same weights as tensors, when they are trained themselves.
-        factors: adapters.
-    """
-    plan = dispatch(experts_TK, experts)
-    base = trained_base or (None, None)
-    out: Tensor = ExpertsFunction.apply(  # type: ignore[no-untyped-call]
-        x_TH, shares_TK, plan, weights, options or ExpertOptions(), *base, *(factors or Factors())
-    )
-    return out

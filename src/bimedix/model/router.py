@@ -26,6 +26,8 @@ class EngineState:
     """Balance loss seen since it was last read: sum over tokens and layers, counted in backward only."""
     replay: Literal["off", "record", "replay"] = "off"
     """Under recomputation: remember which experts were chosen, or use what was remembered."""
+    backend: Literal["auto", "loop", "grouped"] = "auto"
+    """How experts are multiplied: one by one, all at once, or what suits the device and their number."""
     save_gate_up: bool = True
     """Keep the experts' pre-activations for backward instead of computing them again."""
 
