@@ -153,3 +153,11 @@ def test_until_stops_and_a_wrong_room_is_told(tmp_path: Path) -> None:
     assert RAN == ["sources", "curate"]
     with pytest.raises(UsageError, match="sources, curate, translate, mix"):
         run_path(recipe(tmp_path), tmp_path / "run", until="train")
+
+
+def test_rooms_are_given_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative folder of the run is not sought below the data folder, from which recipes' paths start."""
+    monkeypatch.chdir(tmp_path)
+    results = run_path(recipe(tmp_path), Path("run"), until="curate")
+
+    assert [result.folder for result in results] == [tmp_path / "run/01_sources", tmp_path / "run/02_curate"]

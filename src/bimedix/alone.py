@@ -25,8 +25,11 @@ def run_alone(
     if room not in recipe.rooms:
         listed = ", ".join(recipe.rooms) or "none"
         raise UsageError(f"{recipe.path}: has no table [{room}]; it has: {listed}.")
+    out = out.resolve()  # rooms read relative paths from the recipe's data folder
     with locked(out):
-        folders = {name: _as_folder(path, file, out / "input") for name, (path, file) in inputs.items()}
+        folders = {
+            name: _as_folder(path.resolve(), file, out / "input") for name, (path, file) in inputs.items()
+        }
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
         try:
             summary: Summary = import_module(f"bimedix.{room}.room").run(

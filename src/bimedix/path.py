@@ -104,6 +104,7 @@ def run_path(
             f"{recipe.path}: no stage '{until or 'sources'}'; it has: {', '.join(rooms) or 'none'}."
         )
     results = []
+    run = run.resolve()  # rooms read relative paths from the recipe's data folder
     with locked(run):
         write_text(run / "recipe.toml", recipe.path.read_text(encoding="utf-8-sig"))
         for room in rooms:
