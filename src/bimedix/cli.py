@@ -261,6 +261,65 @@ def sources(folder: Path, out: Path, names: tuple[str, ...], limit: int, quiet: 
     click.echo(f"{summary.written:,} records written to {out}{gone}")
 
 
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+@click.option("--source-lang", default="en", show_default=True, help="Language of SOURCE (ISO 639-1).")
+@click.option("--target-lang", default="ar", show_default=True, help="Language of TARGET (ISO 639-1).")
+@click.option(
+    "--findings", type=click.Path(path_type=Path), help="Write the pairs with findings, JSON Lines."
+)
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="Write a page with both sides and what was found."
+)
+@click.option("--glossary", type=click.Path(path_type=Path), help="CSV of terms, a column per language code.")
+@click.option("--check", "names", multiple=True, help="Only this check; see `bimedix ls checks`. Repeatable.")
+@_options("json")
+def check(
+    source: Path, target: Path | None, source_lang: str, target_lang: str, findings: Path | None,
+    html: Path | None, glossary: Path | None, names: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Check translations for what they must not change: numbers, doses, negation, options, terms.
+
+    SOURCE and TARGET are two aligned files (CSV, TSV, text, JSON Lines, records), or SOURCE alone holds both
+    sides (TMX, CSV, JSON Lines with id, source, target). Exit code 1 when there are errors, 0 when none.
+    """
+    from bimedix.check import KNOWN_CHECKS, check_files, write_findings, write_page
+
+    for name in names:
+        if name not in KNOWN_CHECKS:
+            raise UsageError(f"--check {name}: no such check.{did_you_mean(name, KNOWN_CHECKS)}")
+    report = check_files(
+        source,
+        target,
+        source_language=source_lang,
+        target_language=target_lang,
+        glossary=glossary,
+        checks=names,
+    )
+    if findings:
+        write_findings(report, findings)
+    if html:
+        write_page(report, html, title=f"{source.name}: integrity of translations")
+    _tell_checked(report, as_json)
+    if report.failed:
+        sys.exit(1)
+
+
+def _tell_checked(report: Any, as_json: bool) -> None:
+    if as_json:
+        _say_json({"pairs": report.pairs, "failed": report.failed, "checks": report.rows()})
+        return
+    rows = [("check", "severity", "count", "first place")]
+    rows += [(row.check, row.severity, f"{row.count:,}", row.place) for row in report.rows()]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for check, severity, count, place in rows if len(rows) > 1 else ():
+        click.echo(f"{check:<{widths[0]}}  {severity:<{widths[1]}}  {count:>{widths[2]}}  {place}")
+    click.echo(
+        f"{report.pairs:,} pairs, {len(report.checked):,} with findings, {report.failed:,} with an error."
+    )
+
+
 # --- talking --------------------------------------------------------------------------------------------
 
 
