@@ -214,29 +214,69 @@ SLOTS = {
 """Room: (the input it reads, the file in it, help)."""
 
 
+SAMPLED = ("synthesize", "translate", "mix")
+"""Rooms with `--sample`."""
+
+
 def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
-    @click.argument("source", type=click.Path(exists=True, path_type=Path))
-    @click.argument("out", type=click.Path(path_type=Path))
+    @click.argument("source", type=click.Path(exists=True, path_type=Path), required=room != "train")
+    @click.argument("out", type=click.Path(path_type=Path), required=room != "train")
     @_options("recipe", "set", "quiet", "json")
     def command(
-        source: Path, out: Path, recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool
-    ) -> None:
+        source: Path, out: Path, recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool,
+        sample: int = 0, plan: str = "", **device: Any,
+    ) -> None:  # fmt: skip
         from bimedix.alone import run_alone
         from bimedix.recipe import read_recipe
+        from bimedix.sampled import sampled
 
+        if plan:
+            _tell_plan(plan, overrides, **device)
+            return
+        if out is None:
+            raise UsageError(f"{room} takes SOURCE OUT.\n  Such as: bimedix {room} {file} out")
         read = read_recipe(Path(recipe), overrides)
-        summary = run_alone(read, room, {slot: (source, file)}, out, _progress(quiet, as_json))
+        read, inputs = sampled(read, room, {slot: (source, file)}, out, sample)
+        summary = run_alone(read, room, inputs, out, _progress(quiet, as_json))
         if as_json:
             _say_json(summary.__dict__)
-        else:
-            gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
-            click.echo(f"{summary.written:,} records written to {out}{gone}")
+            return
+        gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
+        click.echo(f"{summary.written:,} records written to {out}{gone}")
+        if sample and room == "translate":
+            click.echo(f"Side by side: {out / 'side_by_side.html'}")
 
     command.__doc__ = (
         f"{text}\n\nSOURCE is a file ({file}) or the folder of a stage; OUT is the folder to fill. Settings "
         f"come from the table [{room}] of --recipe."
     )
-    return click.command(room)(command)
+    if room in SAMPLED:
+        command = click.option(
+            "--sample",
+            default=0,
+            metavar="N",
+            help="Only N records, drawn: to look at before all are paid for.",
+        )(command)
+    return click.command(room)(_with_plan(command) if room == "train" else command)
+
+
+def _with_plan(command: F) -> F:
+    """Add the options of `bimedix train --plan`."""
+    for name, kind, default, text in (
+        ("tokens", click.IntRange(1), None, "tokens of one epoch, for the hours."),
+        ("device", str, "h200", "h200 or a100-80."),
+    ):
+        command = click.option(f"--{name}", type=kind, default=default, help=f"With --plan: {text}")(command)
+    text = "Tell memory, rate and time of RECIPE, and train nothing."
+    return click.option("--plan", default="", metavar="RECIPE", help=text)(command)
+
+
+def _tell_plan(recipe: str, overrides: tuple[str, ...], device: str, tokens: int | None) -> None:
+    from bimedix.planned import plan_lines
+    from bimedix.recipe import read_recipe
+
+    for line in plan_lines(read_recipe(Path(recipe), overrides), device, tokens):
+        click.echo(line)
 
 
 for _room, (_slot, _file, _text) in SLOTS.items():
@@ -259,6 +299,55 @@ def sources(folder: Path, out: Path, names: tuple[str, ...], limit: int, quiet: 
         return
     gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
     click.echo(f"{summary.written:,} records written to {out}{gone}")
+
+
+@cli.command(options_metavar="[OPTIONS] MODEL ITEMS... OUT")
+@click.argument("paths", nargs=-1, metavar="")
+@click.option(
+    "--quote", multiple=True, metavar="ID", help="Published table to print beside, such as bimedix-3."
+)
+@click.option("--check-published", is_flag=True, help="Recompute the averages of the published tables.")
+@_options("recipe", "set", "quiet", "json")
+def evaluate(
+    paths: tuple[str, ...], quote: tuple[str, ...], check_published: bool, recipe: str,
+    overrides: tuple[str, ...], quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Score MODEL on files of multiple-choice records (ITEMS), and write table and predictions to OUT.
+
+    MODEL is the folder of a run, of a training stage or of a model, or a hub id; `-` asks the recipe's
+    completer. ITEMS are records files or folders of stages. Protocols and all else come from [evaluate].
+    """
+    if check_published:
+        _check_published()
+        return
+    from bimedix.evaluate.tables import render
+    from bimedix.examine import examine
+    from bimedix.recipe import read_recipe
+
+    if len(paths) < 3:
+        raise UsageError(
+            "evaluate takes MODEL ITEMS... OUT.\n  Such as: bimedix evaluate runs/tiny exam.jsonl out"
+        )
+    model, *items, out = paths
+    summary, table = examine(
+        read_recipe(Path(recipe), overrides), "" if model == "-" else model, [Path(item) for item in items],
+        Path(out), _progress(quiet, as_json), quote,
+    )  # fmt: skip
+    if as_json:
+        _say_json(summary.__dict__)
+        return
+    click.echo(render(table, "terminal", quote=quote), nl=False)
+    click.echo(f"{summary.read:,} items asked; predictions and the table in other forms: {out}")
+
+
+def _check_published() -> None:
+    from bimedix.evaluate.tables import render_check
+
+    text, as_listed = render_check()
+    click.echo(text, nl=False)
+    if not as_listed:
+        raise BimedixError("the published figures differ from their means in other places than are listed.")
+    click.echo("Exactly the averages that are listed as not agreeing do not agree.")
 
 
 @cli.command()
