@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from bimedix.records import (
 )
 from bimedix.review.queues import Place
 from bimedix.review.room import run
-from bimedix.review.settings import Settings
+from bimedix.review.settings import Settings, input_files
 from bimedix.stage import Context
 
 SETTINGS = Settings(sheet_items=10)
@@ -184,6 +185,36 @@ def test_history_may_live_outside_the_run_and_outlasts_it(folder: Path) -> None:
 
     assert "c@ar" in items(folder, "later")
     assert figures["history"]["events"] == 1  # type: ignore[index]
+
+
+def test_verdicts_outlast_a_stage_that_is_redone(folder: Path) -> None:
+    """The chain lies in the run's folder, so that nobody has to keep the sheet that brought them."""
+    version = content_hash(TRANSLATIONS[2].target)
+    write_records(folder / "v.jsonl", [Verdict("c@ar", version, "noor", "approve")])
+    review(folder, replace(SETTINGS, verdicts=("v.jsonl",)))
+    shutil.rmtree(folder / "out")
+    (folder / "v.jsonl").unlink()
+    review(folder)
+
+    assert "c@ar" in items(folder)
+
+
+def test_sheets_filled_in_where_they_lay_are_found_after_the_stage_was_set_aside(folder: Path) -> None:
+    review(folder)
+    sheet = folder / "out" / "sheets" / "sheet-001.csv"
+    fill(sheet, {"c@ar": {"decision": "approve", "reviewer": "noor"}})
+    (folder / "out").rename(folder / "out.1")
+    review(folder, replace(SETTINGS, verdicts=("out/sheets",)))
+
+    assert "c@ar" in items(folder)
+
+
+def test_files_of_a_folder_of_verdicts_count_one_by_one(folder: Path) -> None:
+    """A changed sheet in it is a changed input; what is absent is for the room to tell."""
+    review(folder)
+    named = input_files(replace(SETTINGS, verdicts=("out/sheets", "none.csv")), folder)
+
+    assert [path.name for path in named] == ["sheet-001.csv", "sheet-001.html"]
 
 
 def test_missing_files_are_named(folder: Path) -> None:

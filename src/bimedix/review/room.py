@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from bimedix.aside import find_earlier
 from bimedix.completers.tmx import write_tmx
 from bimedix.errors import MissingError
 from bimedix.files import read_records, write_json, write_records
@@ -27,7 +28,8 @@ from bimedix.review.sheets import Label, Problem, export_sheets, import_sheets
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
 
 ROOM = "review"
-HISTORY = "history.jsonl"
+HISTORY = "review_history.jsonl"
+"""Beside the call ledger of a run, where no stage that is redone takes it away."""
 QUEUES = "queues.jsonl"
 UNMATCHED = "unmatched.jsonl"
 WAITING = "waiting for review"
@@ -43,10 +45,11 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     """Apply the verdicts so far, let through what is accepted or approved, and write sheets for the rest."""
     file = _records_of(inputs)
     entries = {t.id: entry_of(t) for t in read_records(file, Translation)}
-    imported = import_sheets([_existing(context.base / name) for name in settings.verdicts])
+    imported = import_sheets([_existing(context.base / name, out) for name in settings.verdicts])
     labels, unmatched = _match(imported.labels, imported.problems, entries)
     verdicts = _verdicts(file, labels)
-    chain = append(context.base / settings.history if settings.history else out / HISTORY, verdicts)
+    history = context.base / settings.history if settings.history else context.calls.parent / HISTORY
+    chain = append(history, verdicts)
     held: dict[str, list[Verdict]] = defaultdict(list)
     for event in chain:
         if event.event.id in entries and event.event.version == entries[event.event.id].version:
@@ -76,12 +79,14 @@ def _records_of(inputs: Mapping[str, Path]) -> Path:
     return file
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
+def _existing(path: Path, out: Path) -> Path:
+    """Return filled sheets, also those that lay in the folder of this stage before it was redone."""
+    found = path if path.exists() else find_earlier(path.resolve(), out.resolve())
+    if found is None:
         raise MissingError(
             f"[review] verdicts: {path} does not exist.\n  Name filled sheets, or their folder."
         )
-    return path
+    return found
 
 
 def _match(

@@ -33,7 +33,7 @@ class Settings:
     precision: float = 0.95
     """Share of good translations that a proposed threshold has to guarantee."""
     history: str = ""
-    """File of the append-only chain of verdicts; empty: `history.jsonl` in the room's own folder."""
+    """File of the append-only chain of verdicts; empty: `review_history.jsonl` in the run's folder."""
 
     def __post_init__(self) -> None:
         _require(self.reviews >= 1, f"reviews = {self.reviews}; at least 1.")
@@ -50,8 +50,10 @@ def _require(holds: bool, message: str) -> None:
 
 
 def input_files(settings: Settings, base: Path) -> list[Path]:
-    """Return the files that these settings name."""
-    return [base / name for name in settings.verdicts]
+    """Return the files that these settings name, of folders one by one; the room tells what is absent."""
+    named = [base / name for name in settings.verdicts]
+    inside = [file for path in named if path.is_dir() for file in sorted(path.rglob("*")) if file.is_file()]
+    return [*(path for path in named if path.is_file()), *inside]
 
 
 def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
