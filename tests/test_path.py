@@ -161,3 +161,25 @@ def test_rooms_are_given_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     results = run_path(recipe(tmp_path), Path("run"), until="curate")
 
     assert [result.folder for result in results] == [tmp_path / "run/01_sources", tmp_path / "run/02_curate"]
+
+
+def test_what_people_made_in_a_stage_is_set_aside_when_it_is_redone(tmp_path: Path) -> None:
+    """A sheet that was filled in where it lies makes the stage new; the old folder stays beside it."""
+    told = recipe(tmp_path, text="[review]\n")
+    run_path(told, tmp_path / "run")
+    (stage_folder(tmp_path / "run", "review") / "progress.txt").write_text("filled in by hand")
+
+    results = run_path(told, tmp_path / "run")
+
+    assert (tmp_path / "run" / "05_review.1" / "progress.txt").read_text() == "filled in by hand"
+    assert {result.room: result.state for result in results}["review"] == "done"
+    assert not (tmp_path / "run" / "05_review.2").exists()
+
+
+def test_stages_that_people_do_not_work_in_are_not_kept_twice(tmp_path: Path) -> None:
+    run_path(recipe(tmp_path), tmp_path / "run")
+    (stage_folder(tmp_path / "run", "translate") / "progress.txt").write_text("longer than it was")
+
+    run_path(recipe(tmp_path), tmp_path / "run")
+
+    assert not (tmp_path / "run" / "04_translate.1").exists()

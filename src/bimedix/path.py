@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from bimedix import __version__
+from bimedix.aside import set_aside
 from bimedix.errors import BimedixError, UsageError
 from bimedix.files import hash_file, read_json, write_json, write_text
 from bimedix.progress import Progress
@@ -45,6 +46,8 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """Which stages each one reads: of every group the first that the recipe has. Serving is no stage."""
 
+PEOPLE = frozenset({"review"})
+"""Rooms in whose folder people work: it is set aside with what they made, never deleted."""
 ROOM_NUMBER = {room: number for number, room in enumerate((*STAGES, "report"), 1)}
 
 
@@ -137,6 +140,8 @@ def run_stage(recipe: Recipe, run: Path, room: str, progress: Progress) -> Stage
     if done := finished(folder, key):
         progress.say(f"{folder.name}: kept, nothing it depends on has changed")
         return StageResult(room, folder, "kept", done, 0.0)
+    if room in PEOPLE and (kept := set_aside(folder)):
+        progress.say(f"{folder.name}: somebody has worked in it; it is now {kept.name}")
     state = _begin(folder, key)
     progress.say(f"{folder.name}: {'goes on where it was cut off' if state == 'continued' else 'begins'}")
     context = Context(run / CALLS, recipe.seed, progress, recipe.base)
