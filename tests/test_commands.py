@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from bimedix import cli as commands
 from bimedix import examine as examining
 from bimedix.cli import cli
+from bimedix.completers.tmx import read_glossary, read_units
 from bimedix.evaluate import quoted
 from bimedix.evaluate.table import make_table
 from bimedix.records import Prediction
@@ -100,3 +101,18 @@ def test_help_names_every_room() -> None:
     told = bimedix("--help").output
 
     assert all(f"\n  {room} " in told for room in (*commands.SLOTS, "evaluate", "check", "sources"))
+
+
+def test_memories_and_glossaries_change_their_form(tmp_path: Path) -> None:
+    """The memory of the demo goes to XLIFF and back to records, its glossary to TBX and back, whole."""
+    memory, glossary = SAMPLES / "memory.en-ar.tmx", SAMPLES / "glossary.en-ar.csv"
+    told = bimedix("convert", memory, tmp_path / "m.xlf").output
+    bimedix("convert", tmp_path / "m.xlf", tmp_path / "m.jsonl")
+    bimedix("convert", glossary, tmp_path / "g.tbx")
+    bimedix("convert", tmp_path / "g.tbx", tmp_path / "g.csv")
+    rows = [msgspec.json.decode(line) for line in (tmp_path / "m.jsonl").read_bytes().splitlines()]
+
+    assert [(r["id"], r["source"]) for r in rows] == [(u.id, u.texts["en"]) for u in read_units(memory)]
+    assert told.startswith(f"{len(rows):,} pairs of en and ar written")
+    assert read_glossary(tmp_path / "g.csv", "en", "ar") == read_glossary(glossary, "en", "ar")
+    assert "one is not made of the other" in str(bimedix("convert", memory, tmp_path / "g.tbx").exception)

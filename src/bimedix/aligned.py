@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bimedix.completers.tmx import read_units
+from bimedix.completers.exchange import XLIFF, read_memory
 from bimedix.errors import DataError, UsageError
 from bimedix.files import read_any_records, read_text, require_file
 from bimedix.records import (
@@ -53,8 +53,8 @@ def read_aligned(
 
 def _one_file(path: Path, codes: tuple[str, str]) -> Iterator[Aligned]:
     source, target = codes
-    if path.suffix == ".tmx":
-        for unit in read_units(path):
+    if path.suffix in (".tmx", *XLIFF):
+        for unit in read_memory(path):
             if source in unit.texts and target in unit.texts:
                 place = f"{path.name}:{unit.line}"
                 yield Aligned(unit.id, place, unit.texts[source], unit.texts[target], codes)
@@ -67,7 +67,7 @@ def _one_file(path: Path, codes: tuple[str, str]) -> Iterator[Aligned]:
         yield from _one_record_file(path)
     else:
         raise UsageError(
-            f"{path}: one file with both sides is .tmx, .csv, .tsv or .jsonl.\n"
+            f"{path}: one file with both sides is .tmx, .xlf, .csv, .tsv or .jsonl.\n"
             "  For two files, name the translation as the second argument."
         )
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from bimedix.aligned import Aligned, read_aligned
-from bimedix.completers.tmx import read_glossary
+from bimedix.completers.exchange import read_term_list
 from bimedix.files import require_file, write_records, write_text
 from bimedix.integrity import CHECKS, Glossary, Term, check_pair, check_set, check_texts
 from bimedix.integrity.checks import RECORD_CHECKS, SET_CHECKS
@@ -120,7 +120,7 @@ def check_files(
 def _terms(path: Path | None, source: str, target: str) -> Glossary | None:
     if path is None:
         return None
-    rows = read_glossary(require_file(path), source, target)
+    rows = read_term_list(require_file(path), source, target)
     return Glossary((Term(row.source, (row.target,), row.category) for row in rows), source, target)
 
 

@@ -409,6 +409,20 @@ def _tell_checked(report: Any, as_json: bool) -> None:
     )
 
 
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--source-lang", default="en", show_default=True, help="One language (ISO 639-1).")
+@click.option("--target-lang", default="ar", show_default=True, help="The other language (ISO 639-1).")
+def convert(source: Path, target: Path, source_lang: str, target_lang: str) -> None:
+    """Write the memory or glossary SOURCE as TARGET: .tmx, .xlf, .jsonl (memories), .csv, .tbx (terms)."""
+    from bimedix.convert import convert as convert_file
+    from bimedix.languages import language
+
+    count = convert_file(source, target, (language(source_lang).code, language(target_lang).code))
+    click.echo(f"{count:,} pairs of {source_lang} and {target_lang} written to {target}")
+
+
 # --- talking --------------------------------------------------------------------------------------------
 
 

@@ -48,5 +48,5 @@ def test_a_missing_or_unknown_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(MissingError, match=r"none\.csv: no such file"):
         hints(replace(SETTINGS, glossary="none.csv"), tmp_path)("en", {"text": "x"})
-    with pytest.raises(UsageError, match=r"\.tmx or \.jsonl"):
+    with pytest.raises(UsageError, match=r"no translation memory; read here are \.tmx"):
         hints(replace(SETTINGS, memory="memory.docx"), tmp_path)("en", {"text": "x"})

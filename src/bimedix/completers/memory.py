@@ -16,12 +16,13 @@ from msgspec import Struct
 from rapidfuzz import fuzz
 
 from bimedix.completers.base import Job, Reply, Request
+from bimedix.completers.exchange import read_memory, read_term_list
 from bimedix.completers.matches import EXACT, Match, Segments, Terms
 from bimedix.completers.repair import mend
-from bimedix.completers.tmx import Term, Unit, read_glossary, read_units
-from bimedix.files import hash_file, read_records
+from bimedix.completers.tmx import Term, Unit
+from bimedix.files import hash_file
 from bimedix.languages import language
-from bimedix.records import ParallelText, content_hash
+from bimedix.records import content_hash
 from bimedix.text import normalise, sentences, words
 
 VERSION = 1
@@ -159,8 +160,8 @@ class MemoryCompleter:
         """Return memory and glossary of a language pair, read on first use."""
         if (found := self._by_languages.get((source, target))) is None:
             if self._units is None:
-                self._units = [unit for path in self._memory for unit in _read_memory(path)]
-            terms = [term for path in self._glossary for term in read_glossary(path, source, target)]
+                self._units = [unit for path in self._memory for unit in read_memory(path)]
+            terms = [term for path in self._glossary for term in read_term_list(path, source, target)]
             found = Pair(self._units, terms, source, target, self.threshold)
             self._by_languages[source, target] = found
         return found
@@ -218,12 +219,3 @@ def _pairs(units: list[Unit], source: str, target: str) -> Iterator[tuple[str, s
     for unit in units:
         if source in unit.texts and target in unit.texts:
             yield unit.texts[source], unit.texts[target]
-
-
-def _read_memory(path: Path) -> Iterator[Unit]:
-    """Read TMX, or records of parallel text (`.jsonl`, also with `.zst`)."""
-    if ".jsonl" not in path.suffixes:
-        yield from read_units(path)
-        return
-    for line, text in enumerate(read_records(path, ParallelText), 1):
-        yield Unit(text.id, line, {text.language: text.source, text.target_language: text.target})

@@ -56,7 +56,7 @@ class CompleterSettings:
     extra: dict[str, Any] = field(default_factory=dict)
     """More parameters for the body of every call; part of the call key."""
     memory: tuple[str, ...] = ()
-    """Translation memories of kind `memory`: .tmx, or .jsonl of parallel texts."""
+    """Translation memories of kind `memory`: .tmx, .xlf, or .jsonl of parallel texts."""
     glossary: tuple[str, ...] = ()
     """Glossaries of kind `memory`: .csv with the columns en,ar,category, or TICO-19's."""
     fuzzy_threshold: float = 70.0

@@ -169,9 +169,9 @@ def write_tmx(path: Path, segments: Iterable[ParallelText]) -> int:
         out.write('<header creationtool="bimedix" creationtoolversion="1" segtype="block" o-tmf="bimedix" ')
         out.write('adminlang="en" srclang="*all*" datatype="plaintext"/>\n<body>\n')
         for segment in segments:
-            out.write(f"<tu tuid={quoteattr(_xml(segment.id))}>\n")
+            out.write(f"<tu tuid={quoteattr(without_forbidden(segment.id))}>\n")
             for code, text in ((segment.language, segment.source), (segment.target_language, segment.target)):
-                out.write(f'<tuv xml:lang="{code}"><seg>{escape(_xml(text))}</seg></tuv>\n')
+                out.write(f'<tuv xml:lang="{code}"><seg>{escape(without_forbidden(text))}</seg></tuv>\n')
             out.write("</tu>\n")
             written += 1
         out.write("</body>\n</tmx>\n")
@@ -181,7 +181,8 @@ def write_tmx(path: Path, segments: Iterable[ParallelText]) -> int:
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _xml(text: str) -> str:
+def without_forbidden(text: str) -> str:
+    """Return a text without the characters that XML 1.0 cannot hold."""
     return _FORBIDDEN.sub("", text)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bimedix.completers.tmx import read_glossary
+from bimedix.completers.exchange import read_term_list
 from bimedix.errors import RecipeError, did_you_mean
 from bimedix.files import require_file
 from bimedix.integrity.checks import CHECKS, check_pair
@@ -47,6 +47,6 @@ class Checks:
 def read_terms(path: Path, source: str, target: str) -> Glossary:
     """Return a glossary CSV as the checks take it."""
     rows: Iterable[Term] = (
-        Term(row.source, (row.target,), row.category) for row in read_glossary(path, source, target)
+        Term(row.source, (row.target,), row.category) for row in read_term_list(path, source, target)
     )
     return Glossary(rows, source, target)

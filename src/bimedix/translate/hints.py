@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from bimedix.completers.exchange import read_memory, read_term_list
 from bimedix.completers.matches import Segments, Terms
-from bimedix.completers.tmx import read_glossary, read_units
-from bimedix.errors import UsageError
-from bimedix.files import read_records, require_file
+from bimedix.files import require_file
 from bimedix.prompts.translation import NOTHING, Pairs, Surroundings
-from bimedix.records import ParallelText
 from bimedix.translate.settings import Settings
 
 _MAX_TERMS = 30
@@ -47,26 +45,18 @@ def _nearest(segments: Segments, fields: Mapping[str, str], count: int) -> Pairs
 
 def _read(settings: Settings, base: Path, source: str) -> tuple[Terms, Segments]:
     target = settings.target_language
-    rows = read_glossary(require_file(base / settings.glossary), source, target) if settings.glossary else []
+    rows = read_term_list(require_file(base / settings.glossary), source, target) if settings.glossary else []
     pairs = read_pairs(base / settings.memory, source, target) if settings.memory else iter(())
     return Terms(rows, source), Segments(pairs, source)
 
 
 def read_pairs(path: Path, source: str, target: str) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of a memory: TMX, or JSON Lines of `parallel_text`.
+    """Yield the pairs of a memory in one direction.
 
     Raises:
-        UsageError: another kind of file.
+        UsageError: no kind of file that holds a memory.
         MissingError, DataError: it is not there, or broken; names the line.
     """
-    require_file(path)
-    if path.suffix == ".tmx":
-        for unit in read_units(path):
-            if source in unit.texts and target in unit.texts:
-                yield unit.texts[source], unit.texts[target]
-    elif path.suffix == ".jsonl":
-        for pair in read_records(path, ParallelText):
-            if (pair.language, pair.target_language) == (source, target):
-                yield pair.source, pair.target
-    else:
-        raise UsageError(f"[translate] memory = '{path}': a .tmx or .jsonl file is read here.")
+    for unit in read_memory(require_file(path)):
+        if source in unit.texts and target in unit.texts:
+            yield unit.texts[source], unit.texts[target]

@@ -55,9 +55,9 @@ class Settings:
     """Also compare the translations with each other: one output for many inputs, a leaked example. Holds
     their words in memory, about 10 KiB a record."""
     glossary: str = ""
-    """CSV with a column per language code; terms found in a record go into its prompt."""
+    """CSV with a column per language code, or TBX; terms found in a record go into its prompt."""
     memory: str = ""
-    """Approved pairs (.tmx, or .jsonl of `parallel_text`); the nearest ones go into the prompt."""
+    """Approved pairs (.tmx, .xlf, or .jsonl of `parallel_text`); the nearest ones go into the prompt."""
     memory_segments: int = 3
     """Segments of the memory shown at most, per request."""
     part_characters: int = 8_000
