@@ -21,6 +21,7 @@ from bimedix.records import (
 )
 from bimedix.review.chain import append
 from bimedix.review.decide import Ruling, latest_verdicts, rule
+from bimedix.review.label_studio import export_tasks, write_page
 from bimedix.review.queues import Entry, Place, audit_queue, entry_of, fill_sheets, risk_queue
 from bimedix.review.report import Report
 from bimedix.review.settings import Settings
@@ -161,6 +162,10 @@ def _write_sheets(
             ]
             name = f"sheet-{sheet:03d}" + (f"-{copy + 1}" if settings.reviews > 1 else "")
             export_sheets(items, out / "sheets", name)
+            if settings.label_studio:
+                export_tasks(items, out / "sheets", name)
+    if settings.label_studio:
+        write_page(list(found.values()), out / "sheets")
 
 
 def _write_items(

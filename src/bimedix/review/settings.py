@@ -13,8 +13,8 @@ class Settings:
     """One table `[review]` of a recipe."""
 
     verdicts: tuple[str, ...] = ()
-    """Filled sheets (.csv), files of verdicts (.jsonl), or folders that hold them; later ones go before
-    earlier ones of the same reviewer."""
+    """Filled sheets (.csv), verdicts (.jsonl), exports of Label Studio (.json), or folders of them; later
+    ones go before earlier ones of the same reviewer."""
     waiting: Literal["drop", "keep"] = "drop"
     """What becomes of translations that nobody has read yet, though somebody has to: `drop` leaves them out
     (they are kept beside), `keep` lets them through and says so in the figures."""
@@ -26,6 +26,8 @@ class Settings:
     """Records per sheet."""
     sheets: int = 20
     """Sheets written at most; what is left waits for the next run."""
+    label_studio: bool = False
+    """Also write each sheet as tasks for Label Studio, with the labelling page `label_studio.xml`."""
     goal: float = 0.02
     """Share of errors among accepted translations that the audit is to certify. Source: data.md, 4.3."""
     alpha: float = 0.05

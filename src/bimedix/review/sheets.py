@@ -144,7 +144,7 @@ def _marks(finding: Finding, field: str, spans: Iterable[tuple[int, int]]) -> It
 
 
 def import_sheets(paths: Iterable[Path]) -> Imported:
-    """Read filled sheets (.csv), verdict records (.jsonl), and folders of them, in the order given.
+    """Read filled sheets (.csv), verdicts (.jsonl), exports of Label Studio (.json), and folders of them.
 
     Rows without a decision have not been read yet and are passed over; anything else that cannot be used is
     listed with its place.
@@ -156,13 +156,23 @@ def import_sheets(paths: Iterable[Path]) -> Imported:
     problems: list[Problem] = []
     for path in paths:
         files = (
-            sorted(p for p in path.rglob("*") if p.suffix in (".csv", ".jsonl")) if path.is_dir() else [path]
+            sorted(p for p in path.rglob("*") if p.suffix in (".csv", ".jsonl", ".json"))
+            if path.is_dir()
+            else [path]
         )
         for file in files:
-            read = _verdict_file(file) if file.suffix == ".jsonl" else _sheet(file)
+            read = _read(file)
             labels += [entry for entry in read if isinstance(entry, Label)]
             problems += [entry for entry in read if isinstance(entry, Problem)]
     return Imported(labels, problems)
+
+
+def _read(path: Path) -> list[Label | Problem]:
+    if path.suffix == ".json":
+        from bimedix.review.label_studio import read_export
+
+        return read_export(path)
+    return _verdict_file(path) if path.suffix == ".jsonl" else _sheet(path)
 
 
 def _verdict_file(path: Path) -> list[Label | Problem]:
@@ -175,23 +185,25 @@ def _verdict_file(path: Path) -> list[Label | Problem]:
     ]  # fmt: skip
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """One row of a filled sheet."""
+
     line: int
     cells: dict[str, str]
 
 
 def _sheet(path: Path) -> list[Label | Problem]:
-    groups: dict[tuple[str, str], list[_Row]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     rows = list(_read_rows(path))
     for row in (row for row in rows if row.cells["id"]):
         groups[row.cells["id"], row.cells["version"]].append(row)
     names = {row.cells["reviewer"] for row in rows if row.cells["reviewer"]}
     only = names.pop() if len(names) == 1 else ""
-    entries = (_label(path, key, group, only) for key, group in groups.items())
+    entries = (label_of(path, key, group, only) for key, group in groups.items())
     return [entry for entry in entries if entry is not None]
 
 
-def _read_rows(path: Path) -> Iterator[_Row]:
+def _read_rows(path: Path) -> Iterator[Row]:
     text = _sheet_text(path)
     first = text.split("\n", 1)[0]
     for delimiter in ",;\t":
@@ -209,7 +221,7 @@ def _read_rows(path: Path) -> Iterator[_Row]:
         next(reader)
         for cells in reader:
             named = dict(zip((name.strip() for name in header), map(plain_cell, cells), strict=False))
-            yield _Row(reader.line_num, {name: _tidy(name, named.get(name, "")) for name in COLUMNS})
+            yield Row(reader.line_num, {name: _tidy(name, named.get(name, "")) for name in COLUMNS})
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: not readable as CSV: {error}.") from error
 
@@ -224,7 +236,13 @@ def _sheet_text(path: Path) -> str:
     return read_text(path, "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
 
 
-def _label(path: Path, key: tuple[str, str], rows: Sequence[_Row], only: str) -> Label | Problem | None:
+def label_of(path: Path, key: tuple[str, str], rows: Sequence[Row], only: str = "") -> Label | Problem | None:
+    """Return what the rows of one record say, or why it cannot be used; None when they say nothing.
+
+    Args:
+        key: record and version.
+        only: the reviewer, where the rows name none.
+    """
     place = f"{path.name}:{rows[0].line}"
     said = {name: {row.cells[name] for row in rows if row.cells[name]} for name in COLUMNS}
     corrected = {row.cells["field"]: row.cells["corrected"] for row in rows if row.cells["corrected"].strip()}
