@@ -224,8 +224,10 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
     @_options("recipe", "set", "quiet", "json")
     def command(
         source: Path, out: Path, recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool,
-        sample: int = 0, plan: str = "", **device: Any,
+        sample: int = 0, estimate: int = 0, plan: str = "", **device: Any,
     ) -> None:  # fmt: skip
+        import time
+
         from bimedix.alone import run_alone
         from bimedix.recipe import read_recipe
         from bimedix.sampled import sampled
@@ -236,15 +238,21 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
         if out is None:
             raise UsageError(f"{room} takes SOURCE OUT.\n  Such as: bimedix {room} {file} out")
         read = read_recipe(Path(recipe), overrides)
-        read, inputs = sampled(read, room, {slot: (source, file)}, out, sample)
+        read, inputs = sampled(read, room, {slot: (source, file)}, out, sample or estimate)
+        began = time.monotonic()
         summary = run_alone(read, room, inputs, out, _progress(quiet, as_json))
         if as_json:
             _say_json(summary.__dict__)
             return
         gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
         click.echo(f"{summary.written:,} records written to {out}{gone}")
-        if sample and room == "translate":
+        if (sample or estimate) and room == "translate":
             click.echo(f"Side by side: {out / 'side_by_side.html'}")
+        if estimate:
+            from bimedix.estimate import estimate_lines
+
+            for line in estimate_lines(summary.figures, time.monotonic() - began):
+                click.echo(line)
 
     command.__doc__ = (
         f"{text}\n\nSOURCE is a file ({file}) or the folder of a stage; OUT is the folder to fill. Settings "
@@ -257,6 +265,9 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
             metavar="N",
             help="Only N records, drawn: to look at before all are paid for.",
         )(command)
+    if room == "translate":
+        told = "Translate N records, drawn, and tell what all would take; their answers are kept."
+        command = click.option("--estimate", default=0, metavar="N", help=told)(command)
     return click.command(room)(_with_plan(command) if room == "train" else command)
 
 

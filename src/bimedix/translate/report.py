@@ -41,7 +41,7 @@ class Report:
         """
         if not taken:
             return
-        self.expected = {"records": taken + left}
+        self.expected = {"records": taken + left, "sample": taken}
         for name, values in self.by_record.items():
             interval = bootstrap_interval(lambda column: float(column.mean()), values)
             each = (sum(values) / len(values), interval.low, interval.high)
