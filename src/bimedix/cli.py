@@ -434,6 +434,23 @@ def convert(source: Path, target: Path, source_lang: str, target_lang: str) -> N
     click.echo(f"{count:,} pairs of {source_lang} and {target_lang} written to {target}")
 
 
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "form", required=True, help="records, parquet, messages, sharegpt, mmedbench, mcq, instruction."
+)
+@click.option("--bare", is_flag=True, help="Only the format's own keys; what it has no place for is lost.")
+def export(source: Path, target: Path, form: str, bare: bool) -> None:
+    """Write the records of SOURCE (a file or a stage's folder) to TARGET in a format of the field."""
+    from bimedix.export import export_records
+    from bimedix.show import records_file
+    from bimedix.stage import RECORDS
+
+    tally = export_records(records_file(source, RECORDS), target, form, bare=bare)
+    click.echo(f"{tally.written:,} records written to {target}")
+
+
 # --- talking --------------------------------------------------------------------------------------------
 
 

@@ -7,9 +7,12 @@ it when the last byte is on the disk, so a file that exists is complete.
 import hashlib
 import io
 import os
+import types
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
@@ -308,51 +311,75 @@ def hash_file(path: Path) -> str:
 
 
 def write_parquet(path: Path, records: Iterable[Struct], batch_rows: int = 10_000) -> Tally:
-    """Write records of one kind as a Parquet file that `datasets` reads; nested fields keep their names."""
+    """Write records of one kind as a Parquet file that `datasets` reads; nested fields keep their names.
+
+    The schema comes from the type of the first record, so every batch fits; tables by name become lists of
+    key and value.
+
+    Raises:
+        DataError: there is no record, or records of several kinds.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    kind: type[Struct] | None = None
+    writer: Any = None
     tally = Tally(path)
     with written_whole(path) as part:
-        schema: Any = None
-        writer: Any = None
-        rows: list[Any] = []
-
-        def flush() -> None:
-            nonlocal schema, writer
-            if not rows and writer is not None:
-                return
-            table = pa.Table.from_pylist(rows, schema=schema)
-            if writer is None:
-                schema = _without_nulls(table.schema)
+        for batch in _batches(records, batch_rows):
+            if kind is None:
+                kind = type(batch[0])
+                schema = pa.schema(list(_arrow_type(kind, pa)))
                 writer = pq.ParquetWriter(part, schema, compression="zstd")
-            writer.write_table(table.cast(schema))
-            tally.written += len(rows)
-            rows.clear()
-
-        for record in records:
-            rows.append(msgspec.to_builtins(record))
-            if len(rows) >= batch_rows:
-                flush()
-        flush()
+            if other := next((r for r in batch if type(r) is not kind), None):
+                raise DataError(
+                    f"{path}: a Parquet file holds records of one kind; after {kind.__name__} comes "
+                    f"{type(other).__name__} ({getattr(other, 'id', '')}).\n"
+                    "  Export one kind, or write JSON Lines."
+                )
+            writer.write_table(pa.Table.from_pylist([_arrow_row(record) for record in batch], schema=schema))
+            tally.written += len(batch)
+        if writer is None:
+            raise DataError(f"{path}: there is no record to write, so no schema either.")
         writer.close()
     return tally
 
 
-def _without_nulls(schema: Any) -> Any:
-    """Turn columns that are null in the whole first batch into strings, so that later batches fit."""
-    import pyarrow as pa
+def _batches(records: Iterable[R], size: int) -> Iterator[list[R]]:
+    rest = iter(records)
+    while batch := list(islice(rest, size)):
+        yield batch
 
-    def mend(kind: Any) -> Any:
-        if pa.types.is_null(kind):
-            return pa.string()
-        if pa.types.is_list(kind):
-            return pa.list_(mend(kind.value_type))
-        if pa.types.is_struct(kind):
-            return pa.struct([pa.field(f.name, mend(f.type)) for f in kind])
-        return kind
 
-    return pa.schema([pa.field(f.name, mend(f.type)) for f in schema])
+def _arrow_type(kind: Any, pa: Any) -> Any:
+    """Return the Arrow type of a field's type; a union of structs has the fields of all of them."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        kinds = [a for a in arguments if a is not type(None)]
+        merged = {f.name: f for k in kinds for f in _arrow_type(k, pa)} if len(kinds) > 1 else {}
+        return pa.struct(list(merged.values())) if merged else _arrow_type(kinds[0], pa)
+    if origin is tuple:
+        return pa.list_(_arrow_type(arguments[0], pa)) if arguments[-1] is ... else pa.list_(pa.int64())
+    if origin is dict:
+        return pa.list_(pa.struct([("key", pa.string()), ("value", _arrow_type(arguments[1], pa))]))
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        tag = kind.__struct_config__.tag_field
+        hints = typing.get_type_hints(kind)
+        fields = [(name, _arrow_type(hints[name], pa)) for name in kind.__struct_fields__]
+        return pa.struct([*([(tag, pa.string())] if tag else []), *fields])
+    return {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}.get(kind, pa.string())
+
+
+def _arrow_row(value: Any) -> Any:
+    if isinstance(value, Struct):
+        config = value.__struct_config__
+        row = {name: _arrow_row(getattr(value, name)) for name in value.__struct_fields__}
+        return ({config.tag_field: config.tag} if config.tag_field else {}) | row
+    if isinstance(value, dict):
+        return [{"key": key, "value": _arrow_row(inner)} for key, inner in value.items()]
+    if isinstance(value, (tuple, list)):
+        return [_arrow_row(inner) for inner in value]
+    return value
 
 
 Dropper = Callable[[Dropped], None]

@@ -49,11 +49,8 @@ def data_card(run: Run) -> str:
             "## Sources and licences",
             "",
             _table(
-                ("source", "title", "licence", "published at"),
-                [
-                    (row["source"], row["title"], row["licence"], row["address"])
-                    for row in run.figures("sources").get("licences", [])
-                ],
+                ("source", "licence", "samples"),
+                [(row["source"], row["licence"], f"{row['samples']:,}") for row in told["licences"]],
             ),
             "## How it was made",
             "",

@@ -93,7 +93,8 @@ def _counts(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _language(code: str) -> str:
-    return LANGUAGES[code].name if code in LANGUAGES else code
+    """Return the name of a language, or of several joined by +."""
+    return " + ".join(LANGUAGES[part].name if part in LANGUAGES else part for part in code.split("+"))
 
 
 def _ratio(told: dict[str, Any]) -> str:
