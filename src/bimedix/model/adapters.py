@@ -200,8 +200,10 @@ def _attach_linear(
             put_weight(swapped, "weight", _frozen(swapped.weight, settings))
             setattr(parent, name, swapped.train(parent.training))
             found.add(target)
-        elif settings.base == "nf4" and isinstance(base, nn.Linear):
-            setattr(parent, name, FrozenLinear(base, settings.nf4_scales))
+        elif isinstance(base, nn.Linear):
+            frozen = FrozenLinear(base)
+            put_weight(frozen, "weight", _frozen(frozen.weight, settings))
+            setattr(parent, name, frozen.train(parent.training))
     return found
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
 from bimedix.model.nf4 import Nf4Weight, nf4_linear
-from bimedix.model.settings import ScaleFormat
+from bimedix.model.products import frozen_linear
 
 
 def start_a(*shape: int, seed: int) -> Tensor:
@@ -20,18 +20,23 @@ def start_a(*shape: int, seed: int) -> Tensor:
     return torch.empty(*shape).uniform_(-bound, bound, generator=source)
 
 
-class FrozenLinear(nn.Module):
-    """A linear layer without an adapter whose weight is kept in NF4."""
+def _base(x: Tensor, weight: Tensor | Nf4Weight, bias: Tensor | None) -> Tensor:
+    """Return what a frozen layer gives."""
+    y = nf4_linear(x, weight) if isinstance(weight, Nf4Weight) else frozen_linear(x, weight)
+    return y if bias is None else y + bias
 
-    def __init__(self, base: nn.Linear, scales: ScaleFormat) -> None:
+
+class FrozenLinear(nn.Module):
+    """A linear layer without an adapter, with its weight plain or in NF4."""
+
+    def __init__(self, base: nn.Linear) -> None:
         super().__init__()
-        self.weight = Nf4Weight(base.weight.detach(), scales)
+        self.weight: nn.Parameter | Nf4Weight = nn.Parameter(base.weight.detach(), requires_grad=False)
         self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output."""
-        y = nf4_linear(x, self.weight)
-        return y if self.bias is None else y + self.bias
+        return _base(x, self.weight, self.bias)
 
 
 class LoraLinear(nn.Module):
@@ -50,12 +55,7 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output plus what the adapter adds."""
         seen = dropout(x, self.dropout, self.training) if self.dropout else x
-        down = linear(seen, self.lora_a.to(x.dtype))
-        return self.base(x) + self.scale * linear(down, self.lora_b.to(x.dtype))
-
-    def base(self, x: Tensor) -> Tensor:
-        """Return what the frozen layer gives."""
-        if isinstance(self.weight, Nf4Weight):
-            y = nf4_linear(x, self.weight)
-            return y if self.bias is None else y + self.bias
-        return linear(x, self.weight, self.bias)
+        down = linear(seen, self.lora_a.to(x.dtype)).flatten(0, -2)
+        y = _base(x, self.weight, self.bias)
+        added = torch.addmm(y.flatten(0, -2), down, self.lora_b.to(x.dtype).T, alpha=self.scale)
+        return added.reshape(y.shape)

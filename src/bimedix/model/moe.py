@@ -23,6 +23,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, silu
 
 from bimedix.model.nf4 import Nf4Weight
+from bimedix.model.products import product
 
 
 class ExpertWeights(Protocol):
@@ -168,7 +169,7 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 def _gate_up(x_NH: Tensor, weight_GH: Tensor, own: _Expert, mask: Tensor | None) -> Tensor:
     """Return [g, u], shape [N, 2F]."""
-    gate_up = linear(x_NH, weight_GH)
+    gate_up = product(x_NH, weight_GH)
     if own.a13 is not None:
         width = gate_up.shape[1] // 2
         for columns, b, half in own.parts(linear(_masked(x_NH, mask), own.a13)):
@@ -212,7 +213,7 @@ class ExpertsFunction(torch.autograd.Function):
             gate_up = _gate_up(x, weights.gate_up(expert, x.dtype), own, mask_x)
             g, u = gate_up.chunk(2, dim=-1)
             h = silu(g).mul_(u).mul_(shares[rows, None])
-            y = linear(h, down)
+            y = product(h, down)
             if own.a2 is not None and own.b2 is not None:
                 y.addmm_(linear(_masked(h, mask_h), own.a2), own.b2.T, alpha=own.scale)
             out_TH.index_add_(0, tokens, y.to(out_TH.dtype))
@@ -249,7 +250,7 @@ class ExpertsFunction(torch.autograd.Function):
             act = silu_g * u
             p = shares[rows, None]
 
-            dh = dy @ down
+            dh = product(dy, down.T)
             if own.a2 is not None and own.b2 is not None and da2 is not None and db2 is not None:
                 dt = (dy @ own.b2).mul_(own.scale)
                 h_seen = _masked(act * p, mask_h)
@@ -268,7 +269,7 @@ class ExpertsFunction(torch.autograd.Function):
             dg, du = dgate_up.chunk(2, dim=-1)
             torch.mul(dh, silu_g, out=du)
             torch.ops.aten.silu_backward.grad_input(dh.mul_(u), g, grad_input=dg)
-            dx = dgate_up @ weight_13
+            dx = product(dgate_up, weight_13.T)
             if own.a13 is not None and da13 is not None:
                 x_seen = _masked(x, mask_x)
                 halves, db = (dg, du), (db1, db3)

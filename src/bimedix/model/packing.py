@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
 from bimedix.errors import ShapeError
+from bimedix.model.products import product
 
 ATTENTION = "bimedix_documents"
 """Name under which transformers finds `document_attention`."""
@@ -131,14 +132,14 @@ class _HeadLoss(torch.autograd.Function):
         for start in range(0, len(hidden_SH), chunk):
             rows = slice(start, start + chunk)
             # One buffer: logits, then their exponentials, then probabilities minus one at the target.
-            p = (hidden_SH[rows] @ head_VH.T).to(dtype)
+            p = product(hidden_SH[rows], head_VH).to(dtype)
             picked = p.gather(1, targets_S[rows, None])
             top = p.amax(dim=-1, keepdim=True)
             norm = p.sub_(top).exp_().sum(dim=-1, keepdim=True)
             total += (norm.log() + top - picked).sum()
             p.div_(norm).scatter_add_(1, targets_S[rows, None], torch.full_like(picked, -1.0))
             p = p.to(hidden_SH.dtype)
-            torch.mm(p, head_VH, out=dhidden_SH[rows])
+            dhidden_SH[rows] = product(p, head_VH.T)
             if dhead_VH is not None:
                 dhead_VH.addmm_(p.T, hidden_SH[rows])
         ctx.save_for_backward(dhidden_SH, dhead_VH)
