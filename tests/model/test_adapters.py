@@ -79,8 +79,10 @@ def test_one_step_moves_every_adapter(tiny, ids):
     model = attach(tiny(), PAPER)
     before = fingerprints(model)
     step(model, ids)
+    after = fingerprints(model)
 
-    audit_trained(before, fingerprints(model))
+    audit_trained(before, after)
+    assert all(after[name] != value for name, value in before.items())
 
 
 @pytest.mark.parametrize("part", ["lora_b1", "lora_b3", "lora_b2", "gate.weight", "v_proj.lora_b"])

@@ -1,5 +1,6 @@
 """What all endpoints over HTTP have in common: one POST per call, and what its status means."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, cast
@@ -44,7 +45,7 @@ class Said:
     tokens_reasoning: int = 0
 
 
-class HttpEndpoint:
+class HttpEndpoint(ABC):
     """Sends requests over one pooled aiohttp session, and reads what every provider does alike.
 
     Subclasses give `url`, `headers`, `body` and `read_answer`.
@@ -72,17 +73,20 @@ class HttpEndpoint:
         self._draw = Random()
         self._session: aiohttp.ClientSession | None = None
 
+    @abstractmethod
     def headers(self, key: str) -> dict[str, str]:
         """Return the headers that carry the API key."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def body(self, request: Request) -> dict[str, Any]:
         """Return the JSON body of a request."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def read_answer(self, request: Request, answer: dict[str, Any]) -> Reading:
         """Read the JSON object of an answer with status 200."""
-        raise NotImplementedError
+        ...
 
     async def send(self, request: Request) -> RawAnswer:
         """Make one call; what the network does is told in the answer, never raised."""

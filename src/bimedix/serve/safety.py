@@ -1,4 +1,4 @@
-"""The safety screen: red flags in what a person writes and in what the model answers.
+"""The safety screen: red flags in what a person writes; what the model answers is not screened yet.
 
 Rules are data (safety.toml). A phrase counts at word borders, with clitic prefixes stripped, unless a
 negation stands before it in the same clause: "I don't have chest pain" is no red flag. The screen acts
