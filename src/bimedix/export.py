@@ -14,11 +14,14 @@ PLAIN: dict[str, Callable[[Path, Iterator[Struct]], Tally]] = {
     "records": write_records,
     "parquet": write_parquet,
 }
-NAMES = (*PLAIN, *FORMATS)
+LM_EVAL = "lm-eval"
+NAMES = (*PLAIN, *FORMATS, LM_EVAL)
 
 
 def export_records(source: Path, target: Path, form: str, *, bare: bool = False) -> Tally:
     """Write the records of a file in another format; of translations, their best target.
+
+    `lm-eval` fills a folder with tasks for lm-evaluation-harness; all others write a file.
 
     Args:
         bare: only the format's own keys, without the extra key that carries what it has no place for.
@@ -34,6 +37,10 @@ def export_records(source: Path, target: Path, form: str, *, bare: bool = False)
         raise UsageError(f"{target}: is the file that is read.\n  Name another one.")
     if form in PLAIN:
         return PLAIN[form](target, _exported(source, whole=True))
+    if form == LM_EVAL:
+        from bimedix.evaluate.harness import write_tasks
+
+        return write_tasks(target, _exported(source, whole=False))
     return format_named(form).write(target, _exported(source, whole=False), bare=bare)
 
 

@@ -94,7 +94,7 @@ def test_plain_scores_equal_lm_eval(
     found, _ = score(mixtral, [asker.scoring(item.id, item, protocol) for item in asked])
     lm = huggingface.HFLM(pretrained=mixtral, tokenizer=tokenizer, batch_size=4, device="cpu")
     requests = [
-        instance.Instance("loglikelihood", {}, (asker._text(item), f" {wording}"), n)
+        instance.Instance("loglikelihood", {}, (asker.text(item), f" {wording}"), n)
         for item in asked
         for n, wording in enumerate(asker.wordings(item, protocol))
     ]

@@ -46,7 +46,7 @@ class Asker:
     def prompt(self, item: MultipleChoice, *, with_rationale: bool = False) -> Ids:
         """Return the ids after which the model's reply begins."""
         if self.template == PLAIN:
-            return tuple(self.tokenizer.encode(self._text(item)))
+            return tuple(self.tokenizer.encode(self.text(item)))
         from bimedix.prompts.chat import encode_prompt
 
         messages = self.messages(item, with_rationale=with_rationale)
@@ -57,7 +57,7 @@ class Asker:
         wordings = self.wordings(item, protocol)
         if self.template == PLAIN:
             texts = [f" {wording}" for wording in wordings]
-            context, continuations = encode_pairs(self.tokenizer, self._text(item), texts)
+            context, continuations = encode_pairs(self.tokenizer, self.text(item), texts)
         else:
             from bimedix.prompts.chat import encode_reply
 
@@ -72,7 +72,8 @@ class Asker:
             return option_labels(item)
         return item.options if self.template == PLAIN else option_lines(item)
 
-    def _text(self, item: MultipleChoice) -> str:
+    def text(self, item: MultipleChoice) -> str:
+        """Return the prompt of the template `plain`: worked examples, question, answer cue."""
         shots = [
             f"{question_message(shot).content}\n{cue(shot.language)} {answer_text(shot)}\n\n"
             for shot in self.shots.get(item.language, ())
