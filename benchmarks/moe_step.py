@@ -5,7 +5,8 @@ All arms hold the same weights, the same adapter values and see the same tokens 
 on q, k, v, on w1, w2, w3 of every expert and on the router; rank hidden / 32 as in BiMediX (128 at 4096),
 float32.
 
-- ours: split adapters in one autograd function, the experts' pre-activations saved;
+- ours: the step of `bimedix train`: split adapters in one autograd function, the experts' pre-activations
+  saved, documents packed end to end, the vocabulary's logits a chunk at a time;
 - ours_recompute: the same, pre-activations computed again in backward;
 - grouped: transformers' `grouped_mm` experts with PEFT `target_parameters`, which folds W + BA for every
   expert and back-propagates a dense dW;
@@ -14,6 +15,9 @@ float32.
 Loss and every adapter gradient are compared before anything is timed, else the script ends with an error.
 Arms alternate (A B B A); figures are medians of process CPU time; `self_pair` is ours against ours. Memory
 is the peak over the loaded model and its adapters, in a fresh process per arm.
+
+Where `products` says `onednn`, ours multiplies with frozen weights through oneDNN (`bimedix.model.products`)
+and the others through MKL, as torch does by itself; `speedup_mkl_*` is ours held to MKL too.
 
 Goals: at least 3.5, 2.0 and 1.6 times faster than `grouped` at 128, 512 and 2,048 tokens; extra memory at
 most 0.35 times at 256 tokens and 0.65 times at 1,024.
@@ -31,17 +35,24 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from _common import arguments, finish, in_fresh_process, parser, peak_rss_mib
+from bimedix.model import products
 from bimedix.model.adapters import attach, gradients_by_name, named_adapters
 from bimedix.model.layouts import read_peft, write_peft
 from bimedix.model.load import tiny_model
+from bimedix.model.packing import ATTENTION, Packed, pack, register_attention
 from bimedix.model.settings import AdapterSettings, TinySettings
+from bimedix.train.loop import Objective
 
+MEMORY_TOKENS = (256, 1024)
 LARGEST_LOSS_DIFFERENCE = 1e-5
 LARGEST_GRADIENT_DIFFERENCE = 1e-4
 """Relative, Frobenius norm, float32; the tests hold 5e-6 on a smaller model."""
@@ -64,6 +75,8 @@ def our_model(hidden: int, layers: int, recompute: bool = False) -> Any:
     for _, view in named_adapters(model):
         view.normal_(0, 0.02, generator=source)
     model.engine_state.save_gate_up = not recompute
+    register_attention()
+    model.set_attn_implementation(ATTENTION)
     return model.train()
 
 
@@ -84,12 +97,26 @@ def tokens_of(count: int) -> torch.Tensor:
     return torch.randint(0, 512, (max(1, count // 512), min(count, 512)), generator=source)
 
 
+def packed_of(ids: torch.Tensor) -> Packed:
+    """Return the documents end to end, every token supervised."""
+    return pack([(row.tolist(), [True] * len(row)) for row in ids])
+
+
+def loss_of(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Return the mean loss: ours by the objective of training, the others by their logits."""
+    if hasattr(model, "engine_state"):
+        packed = packed_of(ids)
+        loss: torch.Tensor = Objective(model)(packed) / len(packed.rows)
+        return loss
+    logits = model(input_ids=ids, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+
+
 def step(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Forward and backward; returns the loss."""
     for parameter in model.parameters():
         parameter.grad = None
-    logits = model(input_ids=ids, use_cache=False).logits
-    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    loss = loss_of(model, ids)
     loss.backward()
     return loss.detach()
 
@@ -152,6 +179,58 @@ def paired(a: Any, b: Any, ids: torch.Tensor, repeats: int) -> tuple[list[float]
     return of_a, of_b
 
 
+@contextmanager
+def held_to_mkl() -> Iterator[None]:
+    """Let our products go where torch's own go."""
+    chosen = products.onednn_pays
+    products.onednn_pays = lambda: False
+    try:
+        yield
+    finally:
+        products.onednn_pays = chosen
+
+
+def speed(arms: dict[str, Any], tokens: int, repeats: int, quick: bool) -> dict[str, float]:
+    """Return times and ratios at one number of tokens."""
+    ids, ours = tokens_of(tokens), arms["ours"]
+    mine, theirs = (statistics.median(times) for times in paired(ours, arms["grouped"], ids, repeats))
+    figures = {
+        f"speedup_{tokens}": theirs / mine,
+        f"ours_cpu_s_{tokens}": mine,
+        f"grouped_cpu_s_{tokens}": theirs,
+    }
+    with held_to_mkl():
+        step(ours, ids)
+        held = statistics.median(cpu_seconds(ours, ids) for _ in range(repeats))
+    figures[f"speedup_mkl_{tokens}"] = theirs / held
+    if not quick:
+        pairs = {"speedup_over_eager": "eager", "self_pair": "ours", "recompute_cost": "recompute"}
+        for name, other in pairs.items():
+            a, b = paired(ours, arms[other], ids, repeats)
+            figures[f"{name}_{tokens}"] = statistics.median(b) / statistics.median(a)
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def memory(hidden: int, layers: int) -> dict[str, float]:
+    """Return extra memory of both arms and its ratio, each size in fresh processes, two at a time."""
+
+    def extra(case: tuple[str, int]) -> float:
+        words = ("--memory-of", case[0], "--tokens", str(case[1]))
+        more = ("--hidden", str(hidden), "--layers", str(layers))
+        return float(in_fresh_process(__file__, *words, *more)["figures"]["extra_mib"])
+
+    cases = [(arm, tokens) for tokens in MEMORY_TOKENS for arm in ("ours", "grouped_mm")]
+    with ThreadPoolExecutor(2) as pool:
+        sizes = dict(zip(cases, pool.map(extra, cases), strict=True))
+    figures = {}
+    for tokens in MEMORY_TOKENS:
+        mine, theirs = sizes["ours", tokens], sizes["grouped_mm", tokens]
+        figures[f"memory_ratio_{tokens}"] = round(mine / theirs, 3)
+        figures[f"ours_extra_mib_{tokens}"] = round(mine, 1)
+        figures[f"grouped_mm_extra_mib_{tokens}"] = round(theirs, 1)
+    return figures
+
+
 def memory_of(arm: str, hidden: int, layers: int, tokens: int) -> dict[str, float]:
     """Return MiB above the loaded model at the peak of two steps; runs in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -182,37 +261,22 @@ def main() -> None:
         finish(memory_of(given.memory_of, hidden, layers, given.tokens), True)
         return
 
-    ours, lean = our_model(hidden, layers), our_model(hidden, layers, recompute=True)
+    arms = {"ours": our_model(hidden, layers)}
     with tempfile.TemporaryDirectory() as folder:
-        write_peft(ours, Path(folder), "fused")
-        grouped = peft_model(hidden, layers, Path(folder), "grouped_mm")
-        eager = peft_model(hidden, layers, Path(folder), "eager")
+        write_peft(arms["ours"], Path(folder), "fused")
+        arms["grouped"] = peft_model(hidden, layers, Path(folder), "grouped_mm")
+        if not given.quick:
+            arms["eager"] = peft_model(hidden, layers, Path(folder), "eager")
     figures: dict[str, Any] = {"hidden": hidden, "layers": layers, "rank": settings(hidden).rank}
-    figures |= compare(ours, grouped, tokens_of(128), hidden, layers)
-    figures["losses_equal"] = bool(torch.equal(step(ours, tokens_of(128)), step(lean, tokens_of(128))))
+    figures["products"] = "onednn" if products.onednn_pays() else "mkl"
+    figures |= compare(arms["ours"], arms["grouped"], tokens_of(128), hidden, layers)
+    arms["recompute"] = our_model(hidden, layers, recompute=True)
+    losses = [step(arms[name], tokens_of(128)) for name in ("ours", "recompute")]
+    figures["losses_equal"] = bool(torch.equal(*losses))
     for tokens in (128, 512, 2048):
-        ids = tokens_of(tokens)
         repeats = given.repeats if tokens < 2048 else max(2, given.repeats - 1)
-        mine, theirs = paired(ours, grouped, ids, repeats)
-        figures[f"speedup_{tokens}"] = round(statistics.median(theirs) / statistics.median(mine), 3)
-        figures[f"ours_cpu_s_{tokens}"] = round(statistics.median(mine), 4)
-        figures[f"grouped_cpu_s_{tokens}"] = round(statistics.median(theirs), 4)
-        if tokens == 128 or not given.quick:
-            mine, theirs = paired(ours, eager, ids, repeats)
-            ratio = statistics.median(theirs) / statistics.median(mine)
-            figures[f"speedup_over_eager_{tokens}"] = round(ratio, 3)
-            a, b = paired(ours, ours, ids, repeats)
-            figures[f"self_pair_{tokens}"] = round(statistics.median(a) / statistics.median(b), 3)
-            mine, less = paired(ours, lean, ids, repeats)
-            figures[f"recompute_cost_{tokens}"] = round(statistics.median(less) / statistics.median(mine), 3)
-    for tokens in (256, 1024):
-        words = ("--tokens", str(tokens), "--hidden", str(hidden), "--layers", str(layers))
-        extra = {
-            arm: in_fresh_process(__file__, "--memory-of", arm, *words)["figures"]["extra_mib"]
-            for arm in ("ours", "grouped_mm")
-        }
-        figures[f"memory_ratio_{tokens}"] = round(extra["ours"] / extra["grouped_mm"], 3)
-        figures |= {f"{arm}_extra_mib_{tokens}": round(size, 1) for arm, size in extra.items()}
+        figures |= speed(arms, tokens, repeats, given.quick)
+    figures |= memory(hidden, layers)
     finish(figures, given.json, packages=("torch", "transformers", "peft"))
 
 

@@ -7,11 +7,13 @@ from bimedix.model import products
 
 
 @pytest.fixture(autouse=True)
-def fresh_choice():
-    """Choose anew in every test."""
-    products.onednn_pays.cache_clear()
+def fresh_choice(monkeypatch):
+    """Choose anew in every test, and for small weights too."""
+    monkeypatch.setattr(products, "LEAST_WEIGHTS", 0)
+    forget = products.onednn_pays.cache_clear
+    forget()
     yield
-    products.onednn_pays.cache_clear()
+    forget()
 
 
 def _relative(found, wanted):
@@ -51,6 +53,17 @@ def test_other_dtypes_stay_with_torch(monkeypatch, dtype):
     x = torch.ones(3, 4, dtype=dtype)
 
     assert torch.equal(products.product(x, x), x @ x.T)
+
+
+def test_small_weights_stay_with_torch(monkeypatch):
+    """Low-rank factors are not worth the code that oneDNN keeps for every shape."""
+    monkeypatch.setattr(products, "LEAST_WEIGHTS", 16)
+    monkeypatch.setattr(products, "onednn_pays", lambda: True)
+    monkeypatch.setattr(products, "_onednn", lambda x, weight: "onednn")
+    x = torch.ones(2, 4)
+
+    assert products.product(x, torch.ones(4, 4)) == "onednn"
+    assert torch.equal(products.product(x, torch.ones(3, 4)), torch.full((2, 3), 4.0))
 
 
 def test_the_choice_rests_on_the_processor(monkeypatch):

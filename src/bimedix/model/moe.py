@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear, silu
+from torch.nn.functional import silu
 
 from bimedix.model.nf4 import Nf4Weight
 from bimedix.model.products import product
@@ -172,7 +172,7 @@ def _gate_up(x_NH: Tensor, weight_GH: Tensor, own: _Expert, mask: Tensor | None)
     gate_up = product(x_NH, weight_GH)
     if own.a13 is not None:
         width = gate_up.shape[1] // 2
-        for columns, b, half in own.parts(linear(_masked(x_NH, mask), own.a13)):
+        for columns, b, half in own.parts(product(_masked(x_NH, mask), own.a13)):
             gate_up[:, half * width : (half + 1) * width].addmm_(columns, b.T, alpha=own.scale)
     return gate_up
 
@@ -215,7 +215,7 @@ class ExpertsFunction(torch.autograd.Function):
             h = silu(g).mul_(u).mul_(shares[rows, None])
             y = product(h, down)
             if own.a2 is not None and own.b2 is not None:
-                y.addmm_(linear(_masked(h, mask_h), own.a2), own.b2.T, alpha=own.scale)
+                y.addmm_(product(_masked(h, mask_h), own.a2), own.b2.T, alpha=own.scale)
             out_TH.index_add_(0, tokens, y.to(out_TH.dtype))
             if options.save_gate_up:
                 kept.append(gate_up)
@@ -252,10 +252,11 @@ class ExpertsFunction(torch.autograd.Function):
 
             dh = product(dy, down.T)
             if own.a2 is not None and own.b2 is not None and da2 is not None and db2 is not None:
-                dt = (dy @ own.b2).mul_(own.scale)
-                h_seen = _masked(act * p, mask_h)
-                _product(db2[expert], dy.T, linear(h_seen, own.a2), own.scale)
-                _product(da2[expert], dt.T, h_seen)
+                # h = p act: p scales the R columns of a product, not the F columns of act.
+                dt = product(dy, own.b2.T).mul_(own.scale)
+                seen = _masked(act, mask_h)
+                _product(db2[expert], dy.T, product(seen, own.a2).mul_(p), own.scale)
+                _product(da2[expert], (dt * p).T, seen)
                 if mask_h is None:
                     dh.addmm_(dt, own.a2)
                 else:
@@ -274,11 +275,11 @@ class ExpertsFunction(torch.autograd.Function):
                 x_seen = _masked(x, mask_x)
                 halves, db = (dg, du), (db1, db3)
                 dt_parts = []
-                for columns, b, half in own.parts(linear(x_seen, own.a13)):
+                for columns, b, half in own.parts(product(x_seen, own.a13)):
                     grad = db[half]
                     assert grad is not None
                     _product(grad[expert], halves[half].T, columns, own.scale)
-                    dt_parts.append(halves[half] @ b)
+                    dt_parts.append(product(halves[half], b.T))
                 dt = torch.cat(dt_parts, dim=-1).mul_(own.scale)
                 _product(da13[expert], dt.T, x_seen)
                 if mask_x is None:

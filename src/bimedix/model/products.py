@@ -16,6 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+LEAST_WEIGHTS = 2**18
+"""Below it (the low-rank factors) the gain is small, and oneDNN keeps code for every shape it has seen."""
+
 
 def _is_amd() -> bool:
     """Tell whether the system names AMD as the processor's maker."""
@@ -55,8 +58,9 @@ def _agrees() -> bool:
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """Return x Wᵀ for x [N, in] and W [out, in], without a gradient of its own."""
-    served = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0
-    return _onednn(x, weight) if served and onednn_pays() else linear(x, weight)
+    on_cpu = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
+    large = len(x) > 0 and weight.numel() >= LEAST_WEIGHTS
+    return _onednn(x, weight) if on_cpu and large and onednn_pays() else linear(x, weight)
 
 
 class _FrozenLinear(torch.autograd.Function):
