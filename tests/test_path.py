@@ -142,6 +142,17 @@ def test_a_damaged_output_is_made_again(tmp_path: Path) -> None:
     assert RAN == ["curate"]
 
 
+def test_a_room_is_redone_on_request_and_equal_output_keeps_the_rest(tmp_path: Path) -> None:
+    run_path(recipe(tmp_path), tmp_path / "run")
+    RAN.clear()
+
+    run_path(recipe(tmp_path), tmp_path / "run", redo=["curate"])
+
+    assert RAN == ["curate"]
+    with pytest.raises(UsageError, match="no stage 'train'"):
+        run_path(recipe(tmp_path), tmp_path / "run", redo=["train"])
+
+
 def test_a_folder_belongs_to_one_process(tmp_path: Path) -> None:
     with locked(tmp_path / "run"), pytest.raises(UsageError, match="is working in this folder"):
         run_path(recipe(tmp_path), tmp_path / "run")

@@ -250,6 +250,23 @@ def test_rationale_is_asked_for_only_where_there_is_one() -> None:
     assert plain == to_messages(choice("fr"))
 
 
+def test_talks_are_laid_out_so_that_templates_take_them() -> None:
+    """The user opens, sides alternate, an answer ends: what records of real visits do not always do."""
+    turns = (
+        Turn("assistant", "Come in."), Turn("user", "My head hurts."), Turn("user", "Since Monday."),
+        Turn("assistant", "Rest."), Turn("assistant", "Drink."), Turn("user", "Thanks."),
+    )  # fmt: skip
+
+    messages = to_messages(Dialogue("d", "en", ORIGIN, turns))
+
+    assert [(m.role, m.content) for m in messages] == [
+        ("user", "My head hurts.\nSince Monday."),
+        ("assistant", "Rest.\nDrink."),
+    ]
+    with pytest.raises(DataError, match="nobody answers"):
+        to_messages(Dialogue("d", "en", ORIGIN, (Turn("assistant", "Come in."), Turn("user", "Hello."))))
+
+
 def test_dialogues_and_open_questions_become_messages() -> None:
     """Turns map one to one; an open question is asked bare, its context before it."""
     talk = Dialogue("d", "ar", ORIGIN, (Turn("user", "عندي صداع"), Turn("assistant", "منذ متى؟")))

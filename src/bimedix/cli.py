@@ -129,10 +129,12 @@ def _say_json(value: Any) -> None:
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME]")
 @click.option("--until", metavar="ROOM", help="Stop after this room.")
+@click.option("--redo", multiple=True, metavar="ROOM", help="Begin this room anew though nothing changed.")
 @_options("set", "quiet", "json")
 def run(
-    recipe: Path, out: Path | None, until: str | None, overrides: tuple[str, ...], quiet: bool, as_json: bool
-) -> None:
+    recipe: Path, out: Path | None, until: str | None, redo: tuple[str, ...], overrides: tuple[str, ...],
+    quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Go through all rooms of RECIPE (a file, or the name of a shipped recipe) and write the report.
 
     Finished stages are kept, a stage that was cut off goes on, a changed setting redoes what depends on it.
@@ -144,7 +146,7 @@ def run(
     read = read_recipe(recipe, overrides)
     folder = out or Path("runs") / read.name
     progress = _progress(quiet, as_json)
-    results = run_path(read, folder, progress, until)
+    results = run_path(read, folder, progress, until, redo)
     report = write_report(read, folder) if until is None else None
     if as_json:
         _say_json({"event": "end", "run": folder, "report": report, "stages": [r.__dict__ for r in results]})

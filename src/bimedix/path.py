@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import import_module
@@ -92,25 +92,35 @@ def locked(run: Path) -> Iterator[None]:
 
 
 def run_path(
-    recipe: Recipe, run: Path, progress: Progress | None = None, until: str | None = None
+    recipe: Recipe,
+    run: Path,
+    progress: Progress | None = None,
+    until: str | None = None,
+    redo: Sequence[str] = (),
 ) -> list[StageResult]:
     """Go through all stages of the recipe (or up to and with `until`) and write the report.
 
+    Args:
+        redo: rooms that begin anew though nothing they depend on has changed.
+
     Raises:
-        UsageError: the recipe has no stage, or `until` is not one of them.
+        UsageError: the recipe has no stage, or `until` or one of `redo` is not one of them.
         BimedixError: a stage failed; the message says what to do, and a re-run goes on from there.
     """
     progress = progress or Progress()
     rooms = [room for room in STAGES if room in recipe.rooms]
-    if not rooms or (until and until not in rooms):
-        raise UsageError(
-            f"{recipe.path}: no stage '{until or 'sources'}'; it has: {', '.join(rooms) or 'none'}."
-        )
+    for name in (until or "", *redo):
+        if not rooms or (name and name not in rooms):
+            listed = ", ".join(rooms) or "none"
+            raise UsageError(f"{recipe.path}: no stage '{name or 'sources'}'; it has: {listed}.")
     results = []
     run = run.resolve()  # rooms read relative paths from the recipe's data folder
     with locked(run):
         write_text(run / "recipe.toml", recipe.path.read_text(encoding="utf-8-sig"))
         for room in rooms:
+            if room in redo:
+                (stage_folder(run, room) / LEDGER).unlink(missing_ok=True)
+                (stage_folder(run, room) / BEGUN).unlink(missing_ok=True)
             results.append(run_stage(recipe, run, room, progress))
             if room == until:
                 break

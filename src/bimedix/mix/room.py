@@ -17,7 +17,7 @@ from typing import IO, Any
 import msgspec
 
 from bimedix.draws import uniform_draw
-from bimedix.errors import BimedixError, RecipeError
+from bimedix.errors import BimedixError, DataError, RecipeError
 from bimedix.files import RecordWriter, hash_file, write_json
 from bimedix.mix.figures import TOKENIZER, Words, aligned_fertility, fertility, ratios, tables, write_checked
 from bimedix.mix.inputs import (
@@ -161,8 +161,12 @@ def _admit(work: _Run, item: Mixed) -> None:
     if isinstance(item, Passage):
         work.passages.append((order, *_spooled(work, encode(item))))
         return
+    try:
+        laid_out = lay_out(item, work.settings.with_rationale, work.context.seed)
+    except DataError as error:
+        work.stage.drop(item, "nothing to learn from", detail=str(error))
+        return
     offset, _ = _spooled(work, encode(item))
-    laid_out = lay_out(item, work.settings.with_rationale, work.context.seed)
     _note(work.rows, laid_out, _split_of(item, work), order, offset)
 
 

@@ -40,6 +40,23 @@ def option_lines(item: MultipleChoice) -> tuple[str, ...]:
     return tuple(f"{label}. {text}" for label, text in zip(option_labels(item), item.options, strict=True))
 
 
+def _talk_messages(item: Dialogue) -> tuple[Message, ...]:
+    joined: list[Message] = []
+    for turn in item.turns:
+        if joined and joined[-1].role == turn.role:
+            joined[-1] = Message(turn.role, f"{joined[-1].content}\n{turn.text}")
+        elif joined or turn.role != "assistant":
+            joined.append(Message(turn.role, turn.text))
+    while joined and joined[-1].role != "assistant":
+        joined.pop()
+    if not any(message.role == "user" for message in joined):
+        raise DataError(
+            f"{item.id}: nobody answers the patient, so there is nothing to learn from.\n"
+            "  Leave such talks out of training sets."
+        )
+    return tuple(joined)
+
+
 def question_message(item: MultipleChoice | OpenQuestion, *, with_rationale: bool = False) -> Message:
     """Return the user's turn: instruction, context, question, options one a line; all in the item's language.
 
@@ -91,15 +108,17 @@ def to_messages(
     """Lay an item out as chat messages that end with the assistant.
 
     Args:
-        item: a question, or a dialogue, whose turns become messages one to one.
+        item: a question, or a dialogue. Of a dialogue, neighbouring turns of one side are joined; what the
+            doctor says before the patient has spoken, and a last word that nobody answers, are left out,
+            because chat templates open with the user and loss falls on answers.
         with_rationale: put the rationale before the answer, as MMedBench does; items that have none are
             laid out without.
 
     Raises:
-        DataError: a multiple-choice item has no answer key.
+        DataError: a multiple-choice item has no answer key, or nobody answers the patient.
     """
     if isinstance(item, Dialogue):
-        return tuple(Message(turn.role, turn.text) for turn in item.turns)
+        return _talk_messages(item)
     answer = answer_text(item)
     rationale = item.rationale if with_rationale and isinstance(item, MultipleChoice) else None
     if rationale:
