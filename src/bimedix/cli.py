@@ -440,7 +440,10 @@ def convert(source: Path, target: Path, source_lang: str, target_lang: str) -> N
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option(
-    "--to", "form", required=True, help="records, parquet, messages, sharegpt, mmedbench, mcq, instruction."
+    "--to",
+    "form",
+    required=True,
+    help="records, parquet, messages, sharegpt, mmedbench, mcq, instruction, or lm-eval (a folder of tasks).",
 )
 @click.option("--bare", is_flag=True, help="Only the format's own keys; what it has no place for is lost.")
 def export(source: Path, target: Path, form: str, bare: bool) -> None:
@@ -451,6 +454,8 @@ def export(source: Path, target: Path, form: str, bare: bool) -> None:
 
     tally = export_records(records_file(source, RECORDS), target, form, bare=bare)
     click.echo(f"{tally.written:,} records written to {target}")
+    if form == "lm-eval":
+        click.echo(f"Run: lm_eval --include_path {target} --tasks bimedix --model hf --model_args ...")
 
 
 # --- talking --------------------------------------------------------------------------------------------
