@@ -6,23 +6,29 @@ export PYTHONPATH := src
 export HF_HUB_OFFLINE := 1
 export HF_DATASETS_OFFLINE := 1
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup setup-all demo test check bench clean
 
-setup: $(BIN)/.bimedix-ready
+setup: $(BIN)/.ready-dev
 
-$(BIN)/.bimedix-ready: pyproject.toml constraints.txt scripts/setup
-	scripts/setup $(VENV)
+# The tests also use the rivals of the benchmarks, as oracles.
+setup-all: $(BIN)/.ready-dev-bench
+
+$(BIN)/.ready-dev: pyproject.toml constraints.txt scripts/setup
+	scripts/setup $(VENV) dev
+
+$(BIN)/.ready-dev-bench: pyproject.toml constraints.txt scripts/setup
+	scripts/setup $(VENV) dev bench
 
 demo: setup
 	$(BIN)/python -m bimedix run recipes/tiny.toml --out runs/tiny
 
-test: setup
+test: setup-all
 	scripts/test $(BIN)
 
-check: setup
+check: setup-all
 	BIMEDIX_BIN=$(BIN) scripts/check
 
-bench: setup
+bench: setup-all
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
 clean:
