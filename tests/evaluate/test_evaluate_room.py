@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from bimedix.completers.base import Reply, Request  # noqa: E402
 from bimedix.completers.settings import CompleterSettings  # noqa: E402
-from bimedix.errors import MissingError, RecipeError, UsageError  # noqa: E402
+from bimedix.errors import DataError, MissingError, RecipeError, UsageError  # noqa: E402
 from bimedix.evaluate import room  # noqa: E402
 from bimedix.evaluate.cache import Cache  # noqa: E402
 from bimedix.evaluate.items import read_items  # noqa: E402
@@ -358,3 +358,26 @@ def test_a_test_set_is_chosen_from_a_rooms_records_by_data_set_and_subject(place
 
     assert [entry.item.id for entry in asked] == [item.id for item in good]
     assert [drop.reason for drop in dropped] == ["no answer key"]
+
+
+def test_unsound_test_sets_are_refused_before_a_model_is_loaded(place: Path) -> None:
+    """The random texts of the two languages are no translations of each other; no model is there to load."""
+    with pytest.raises(DataError, match="rows of the test sets fail an integrity check"):
+        run(
+            replace(SETTINGS, integrity="refuse"),
+            {},
+            place / "out",
+            Context(place / "calls.sqlite", base=place),
+        )
+
+    assert [path.name for path in (place / "out").glob("*.jsonl")] == ["integrity.jsonl"]
+
+
+def test_unsound_items_are_counted_beside_the_table_unless_told_otherwise(place: Path, trained: Path) -> None:
+    summary, _ = go(SETTINGS, place, trained)
+    counted = {(row["benchmark"], row["language"]): row for row in summary.figures["integrity"]}
+    silent, _ = go(replace(SETTINGS, integrity="off"), place, trained, "off")
+
+    assert counted["exam", "ar"]["paired"] == 12 and counted["exam", "ar"]["with_errors"] > 0
+    assert "items fail an integrity check" in (place / "out" / "table.md").read_text()
+    assert silent.figures["integrity"] == [] and not (place / "off" / "integrity.jsonl").exists()

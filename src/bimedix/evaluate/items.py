@@ -1,6 +1,7 @@
 """Which items are asked: reading test sets, choosing by split and language, keeping what is left out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Asked:
     benchmark: str
     group: str
     item: MultipleChoice
+    row: int = 0
+    """Place among the questions of its language in the file it comes from, from 1; 0: not known."""
 
     @property
     def key(self) -> str:
@@ -65,10 +68,13 @@ def read_items(
     Raises:
         MissingError: no item is left, so there is nothing to score.
     """
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], int] = {}
     kept: list[MultipleChoice] = []
+    rows: Counter[tuple[str, ...]] = Counter()
     for record in read_any_records(path):
         item = record.target if isinstance(record, Translation) else record
+        if isinstance(item, MultipleChoice):
+            rows[file := (item.language, *published_file(item))] += 1
         reason = _why_not(item, benchmark, seen) or (
             "not in only_in" if only and record.id not in only else ""
         )
@@ -77,7 +83,7 @@ def read_items(
         if reason:
             drop(Dropped(record.id, ROOM, reason, str(path.name), benchmark.name, encode(record).decode()))
         elif isinstance(item, MultipleChoice):
-            seen.add((item.language, item.id))
+            seen[item.language, item.id] = rows[file]
             kept.append(item)
     kept = list(_limited(kept, benchmark.limit))
     if not kept:
@@ -86,7 +92,13 @@ def read_items(
             f"split '{benchmark.split or 'any'}', data set '{benchmark.dataset or 'any'}').\n"
             "  Loosen these settings, or point `path` at the right file."
         )
-    return [Asked(benchmark.name, benchmark.group, item) for item in kept]
+    return [Asked(benchmark.name, benchmark.group, item, seen[item.language, item.id]) for item in kept]
+
+
+def published_file(item: MultipleChoice) -> tuple[str, str, str]:
+    """Return data set, split and file of an item, by what its origin says."""
+    origin = item.origin
+    return origin.dataset, origin.split, origin.row.rpartition(":")[0]
 
 
 _NOT_ASKED_FOR = frozenset(
@@ -96,7 +108,7 @@ _NOT_ASKED_FOR = frozenset(
 """Not drops where a test set is chosen from a whole room's records: the others were never part of it."""
 
 
-def _why_not(item: object, benchmark: Benchmark, seen: set[tuple[str, str]]) -> str:
+def _why_not(item: object, benchmark: Benchmark, seen: Container[tuple[str, str]]) -> str:
     if not isinstance(item, MultipleChoice):
         return "not a multiple-choice question"
     if benchmark.split and item.origin.split != benchmark.split:

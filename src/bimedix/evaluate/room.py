@@ -1,8 +1,8 @@
 """The room `evaluate`: test sets and a model in, predictions and a table with intervals out.
 
 Files in `out`: `records.jsonl` (a `Prediction` per item, model and protocol), `dropped.jsonl` (items that
-were not asked, with the reason), the table as `.json`, `.md`, `.tex`, `.html` and in lm-eval's shape, and
-`predictions.sqlite`, by which a run that was killed goes on.
+were not asked, with the reason), `integrity.jsonl` (items that fail a check), the table as `.json`, `.md`,
+`.tex`, `.html` and in lm-eval's shape, and `predictions.sqlite`, by which a run that was killed goes on.
 """
 
 import re
@@ -25,6 +25,7 @@ from bimedix.evaluate.leaderboard import write_leaderboard
 from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
 from bimedix.evaluate.rationales import Protocol, paired, rationale_pairs, score_rationales
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
+from bimedix.evaluate.soundness import SetReport, check_sound
 from bimedix.evaluate.table import Table, make_table
 from bimedix.evaluate.tables import Form, render
 from bimedix.evaluate.trie import Scoring
@@ -57,6 +58,7 @@ class _Run:
     asked: Sequence[Asked]
     cache: Cache
     reports: dict[str, Any] = field(default_factory=dict)
+    integrity: list[SetReport] = field(default_factory=list)
 
 
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -64,6 +66,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
 
     Raises:
         MissingError: no test set is named, an item file or the model is not there.
+        DataError: `integrity = "refuse"` and a row fails a check.
         BimedixError: batched scores differ from single ones, or the endpoint gives up.
     """
     if not settings.benchmarks:
@@ -82,6 +85,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             )
         ]
         work = _Run(settings, context, _once(read, stage), cache)
+        if settings.integrity != "off":
+            work.integrity = check_sound(work.asked, out, refuse=settings.integrity == "refuse")
         predictions = []
         chosen = settings.completer
         rows = _from_completer(work, chosen, stage) if chosen else _from_models(work, inputs)
@@ -92,7 +97,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     write_json(out / TABLE, table)
     _write_forms(table, settings.published, out)
     similarities = _rationales(work, predictions, table, out) if settings.with_rationale else {}
-    return stage.summary(len(read), **_figures(table, work.reports), **similarities)
+    figures = _figures(table, work.reports) | {"integrity": msgspec.to_builtins(work.integrity)}
+    return stage.summary(len(read), **figures, **similarities)
 
 
 def _write_forms(table: Table, quote: Sequence[str], out: Path) -> None:
@@ -163,6 +169,7 @@ def _table(work: _Run, predictions: Sequence[Prediction]) -> Table:
             "question_packs": {code: pack_hash(code) for code in languages},
             "published": list(settings.published),
             "runs": work.reports,
+            "integrity": msgspec.to_builtins(work.integrity),
         },
     )
 

@@ -107,6 +107,9 @@ class Settings:
     """Level of all intervals."""
     bootstrap_draws: int = 10_000
     """Resamples of paired comparisons."""
+    integrity: Literal["report", "refuse", "off"] = "report"
+    """Before scoring, test sets are checked for rows that are no sound question: translations against their
+    sources, duplicates, keys of empty options. `report` counts them beside the table, `refuse` stops."""
     published: tuple[str, ...] = ()
     """Published tables to quote beside ours, by id, such as `bimedix-3`."""
 

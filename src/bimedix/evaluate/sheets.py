@@ -6,9 +6,12 @@ in one table but are never ranked together, unless one says so.
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from bimedix.benchmarks import AVERAGES, MMEDBENCH, NINE, PublishedRow, published_rows
 from bimedix.evaluate.cells import Sheet, language_name, p_value, percent, signed, with_interval
 from bimedix.evaluate.quoted import published_sheet, quote_rows
+from bimedix.evaluate.soundness import SetReport
 from bimedix.evaluate.table import Accuracy, Average, Table
 
 
@@ -64,9 +67,21 @@ def _accuracy_sheet(table: Table, language: str, protocol: str, quoted: Sequence
         ("model", *columns, *names),
         (*rows, chance, items),
         beside,
-        notes,
+        (*notes, *_integrity_notes(table, language)),
         best,
     )
+
+
+def _integrity_notes(table: Table, language: str) -> list[str]:
+    """Return a note per test set that has rows which fail a check of their soundness."""
+    reports = msgspec.convert(table.about.get("integrity", []), list[SetReport])
+    return [
+        f"{row.benchmark}: {row.with_errors:,} of {row.items:,} items fail an integrity check "
+        f"({', '.join(f'{name} {count:,}' for name, count in row.checks.items())}); they are scored all the "
+        "same, and listed in integrity.jsonl."
+        for row in reports
+        if row.language == language and row.with_errors
+    ]
 
 
 def _columns(names: Iterable[str]) -> list[str]:
