@@ -1,5 +1,7 @@
 """Packed documents give the numbers they give alone; loss needs the logits of supervised rows only."""
 
+from array import array
+
 import pytest
 import torch
 
@@ -109,3 +111,16 @@ def test_chunked_head_loss_equals_cross_entropy(apart, chunk):
     assert float(loss) == pytest.approx(float(expected))
     for mine, theirs in zip(grads, expected_grads, strict=True):
         assert apart(mine, theirs) <= 1e-12
+
+
+def test_arrays_and_bytes_pack_as_lists_do():
+    """What samples hold, 4-byte ids and byte marks, gives the same row as lists of the same numbers."""
+    lists = [([5, 6, 7], [True, False, True]), ([8], [True]), ([9, 4], [False, True])]
+    held = [(array("i", ids), bytes(marks)) for ids, marks in lists]
+    a, b = pack(held), pack(lists)
+
+    assert a.lengths == b.lengths == (3, 1, 2)
+    for name in ("ids", "positions", "rows", "targets"):
+        assert torch.equal(getattr(a, name), getattr(b, name))
+    assert a.ids.tolist() == [[5, 6, 7, 8, 9, 4]]
+    assert (a.rows.tolist(), a.targets.tolist()) == ([1, 4], [7, 4])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -46,27 +47,29 @@ class Packed:
         return Packed(ids, positions, self.lengths, self.rows.to(device), self.targets.to(device))
 
 
-def pack(documents: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Packed:
-    """Concatenate (ids, supervised) documents.
+def pack(documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Packed:
+    """Concatenate (ids, supervised) documents; arrays of numbers are read without a loop over tokens.
 
     Row t bears loss when token t + 1 belongs to the same document and is supervised.
     """
-    ids: list[int] = []
-    positions: list[int] = []
-    rows: list[int] = []
     for tokens, supervised in documents:
-        if not tokens or len(tokens) != len(supervised):
+        if not len(tokens) or len(tokens) != len(supervised):
             raise ShapeError(
                 f"a document of {len(tokens)} tokens with {len(supervised)} marks of supervision"
             )
-        start = len(ids)
-        rows += [start + at - 1 for at in range(1, len(tokens)) if supervised[at]]
-        ids += tokens
-        positions += range(len(tokens))
-    flat = torch.tensor(ids)
-    at = torch.tensor(rows, dtype=torch.long)
     lengths = tuple(len(tokens) for tokens, _ in documents)
-    return Packed(flat[None], torch.tensor(positions)[None], lengths, at, flat[at + 1])
+    starts = np.cumsum((0, *lengths[:-1]))
+    marks = np.concatenate([np.array(_numbers(supervised), dtype=bool) for _, supervised in documents])
+    marks[starts] = False  # A document's first token is predicted from nothing.
+    ids = torch.from_numpy(np.concatenate([np.asarray(tokens, dtype=np.int64) for tokens, _ in documents]))
+    positions = torch.from_numpy(np.arange(len(marks)) - np.repeat(starts, lengths))
+    at = torch.from_numpy(np.flatnonzero(marks)) - 1
+    return Packed(ids[None], positions[None], lengths, at, ids[at + 1])
+
+
+def _numbers(marks: Sequence[int]) -> Any:
+    """Return marks in a form that numpy takes as numbers; it would take bytes as one text."""
+    return np.frombuffer(marks, dtype=np.uint8) if isinstance(marks, bytes) else marks
 
 
 def document_attention(

@@ -27,10 +27,9 @@ class Sample:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def document(self, supervise: Literal["replies", "all"]) -> tuple[list[int], list[bool]]:
-        """Return (ids, marks of what bears loss)."""
-        marks = [True] * len(self) if supervise == "all" else [bool(mark) for mark in self.supervised]
-        return self.ids.tolist(), marks
+    def document(self, supervise: Literal["replies", "all"]) -> tuple[Sequence[int], bytes]:
+        """Return (ids, marks of what bears loss), as they are held."""
+        return self.ids, bytes([1]) * len(self) if supervise == "all" else self.supervised
 
 
 def encode_samples(

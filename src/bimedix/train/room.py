@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimedix.errors import DataError
 from bimedix.files import RecordWriter, read_json, read_records, write_json
+from bimedix.prompts.chat import TOKENIZER, MixtralPieces
 from bimedix.records import Conversation, Dropped, Passage
 from bimedix.stage import DROPPED, Context, Summary
 from bimedix.train.settings import Settings
@@ -146,7 +147,14 @@ def _read(path: Path, settings: Settings, tokenizer: Any, drop: Any) -> "list[Sa
 
     records = read_records(path, Conversation)
     limit = settings.max_tokens_per_sample
-    return list(encode_samples(records, tokenizer, settings.template, limit, drop))
+    pieces = _encoder(settings, tokenizer)
+    return list(encode_samples(records, pieces, settings.template, limit, drop))
+
+
+def _encoder(settings: Settings, tokenizer: Any) -> Any:
+    """Return what encodes texts: Mixtral's by sentencepiece, the same ids in less than half the time."""
+    built_in = _tokenizer_name(settings) == "mixtral" and settings.template != TOKENIZER
+    return MixtralPieces() if built_in else tokenizer
 
 
 def _read_passages(path: Path, settings: Settings, tokenizer: Any) -> "list[Sample]":
