@@ -55,7 +55,7 @@ class Stub:
             self.in_flight -= 1
 
     async def answer(self, request: web.Request, call: dict[str, Any], key: str) -> web.StreamResponse:
-        prompt = call["messages"][-1]["content"]
+        prompt = call["messages"][-1]["content"] if call["messages"] else ""
         fault = "429" if self.is_over_cap() else pick_fault(prompt, self.attempts[key])
         self.faults[fault] += 1
         if re.fullmatch(r"\d{3}(:\S+)?", fault):
@@ -104,7 +104,8 @@ class Stub:
         elif fault == "wild-usage":
             body["usage"] = {"prompt_tokens": 10**9, "completion_tokens": 10**9}
         elif fault != "no-usage":
-            body["usage"] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+            names = ("prompt_tokens", "completion_tokens", "total_tokens")
+            body["usage"] = dict(zip(names, (*tokens, sum(tokens)), strict=True))
         return json.dumps(body).encode()
 
     def is_over_cap(self) -> bool:
@@ -175,6 +176,10 @@ class Stub:
         batch |= {"output_file_id": files[0], "error_file_id": files[1]}
         batch["status"] = "expired" if bad else "completed"
 
+    async def models(self, request: web.Request) -> web.Response:
+        """Some clients ask this to see whether the endpoint is up."""
+        return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
+
     async def ledger(self, request: web.Request) -> web.Response:
         return web.json_response({
             "attempts": self.attempts.total(), "calls": len(self.attempts), "billed": self.billed.total(),
@@ -196,6 +201,7 @@ def build_app(latency_s: float = 0.0, cap_per_s: float = 0.0) -> web.Application
     stub = Stub(latency_s, cap_per_s)
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post("/v1/chat/completions", stub.chat)
+    app.router.add_get("/v1/models", stub.models)
     app.router.add_get("/ledger", stub.ledger)
     app.router.add_post("/v1/files", stub.upload)
     app.router.add_get("/v1/files/{id}/content", stub.download)

@@ -1,26 +1,34 @@
-"""Completers: durable calls a second against a stub endpoint, kills, caps, and the translation memory.
+"""Calls to a model: durable calls a second against a stub endpoint, beside plain aiohttp and other runners.
 
 Arms, each in a fresh process, the stub in one of its own on the same machine:
 
 - ours: `run_talks` at 256 calls in flight: key, intent committed, sent, raw answer committed, read;
-- bare: aiohttp alone at 256 in flight, nothing kept: what the network and JSON cost at least;
-- resumed: the same run again, answered by the ledger;
+- bare_aiohttp: aiohttp alone at 256 in flight, nothing kept: what the network and JSON cost at least;
+- curator, datatrove, datatrove_unkept: Bespoke Curator, and datatrove's InferenceRunner with and without
+  checkpoints, each in the Python given for it, and left out by name without one;
+- resumed: our run again, answered by the ledger;
 - kills: the run is killed (SIGKILL) several times and started again; calls billed twice, and those in flight;
 - cap: an endpoint that lets 50 calls a second through: share of the cap used, share of refusals;
 - memory: the offline translation memory, 10,000 segments loaded, then looked up, 70 % of them changed.
 
-Answers of `ours` and `bare` are compared before anything is reported. The pace starts at 16 calls a second
-and doubles every half second, so `ours_per_s` holds a ramp of about three seconds; `steady_per_s` is the
-second half of the run. A short run against a cap is mostly that ramp, too.
+The answers of all arms are equal before anything is reported; the stub counts the calls it billed to each.
+The pace of ours starts at 16 calls a second and doubles every half second, so `records_per_s` holds a ramp of
+about three seconds; `steady_records_per_s` is the second half of the run. A short run against a cap is mostly
+that ramp, too. The clock starts after the imports.
 
 Goals: 1,000 records a second, 0.6 CPU-ms a record, 150 MiB; no more repeats than calls in flight; 95 % of a
 cap with 2 % refusals; 10,000 segments in a second, 1,000 lookups a second.
 
-    python benchmarks/completers.py --quick --json
+Peers pin other versions than we do, so each gets a virtual environment of its own, with `bespokelabs-curator`
+in one and `datatrove[io] xxhash<4 aiosqlite httpx pandas` in the other:
+
+    python benchmarks/calls.py --quick --json --peer-python curator=/path/bin/python
 """
 
+import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +38,7 @@ from random import Random
 from typing import Any
 
 from _common import arguments, finish, in_fresh_process, parser, peak_rss_mib
+from _peers import ARMS, PARAMETERS, chat, hash_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "completers"))
 
@@ -46,6 +55,8 @@ from bimedix.progress import Progress
 from bimedix.records import Origin, ParallelText
 
 IN_FLIGHT = 256
+PEER_LIMIT_S = 300.0
+"""Longest run of one rival arm, in seconds; longer ones are left out, and said to be."""
 WORDS = "patient takes warfarin 5 mg daily and reports bleeding from both gums since last week".split()  # noqa: SIM905
 
 
@@ -67,10 +78,10 @@ def run_ours(address: str, folder: str, count: int) -> dict[str, Any]:
         answers.append(reply.text)
     ended = time.perf_counter()
     return {
-        "per_s": count / (ended - started),
-        "steady_per_s": (count - count // 2) / (ended - half),
-        "cpu_ms": (time.process_time() - cpu) / count * 1e3,
-        "peak_mib": peak_rss_mib(),
+        "records_per_s": count / (ended - started),
+        "steady_records_per_s": (count - count // 2) / (ended - half),
+        "cpu_ms_per_record": (time.process_time() - cpu) / count * 1e3,
+        "rss_mib": peak_rss_mib(),
         "hash": hash_of(answers),
     }
 
@@ -85,8 +96,7 @@ def run_bare(address: str, folder: str, count: int) -> dict[str, Any]:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
             async def call(text: str) -> str:
-                messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": text}]
-                body = {"model": "m", "messages": messages, "max_tokens": 50, "temperature": 0.0}
+                body = {"model": "m", "messages": chat(text), **PARAMETERS}
                 async with gate, session.post(f"{address}/chat/completions", json=body) as answer:
                     return str((await answer.json())["choices"][0]["message"]["content"])
 
@@ -95,16 +105,58 @@ def run_bare(address: str, folder: str, count: int) -> dict[str, Any]:
     started, cpu = time.perf_counter(), time.process_time()
     answers = asyncio.run(work())
     return {
-        "per_s": count / (time.perf_counter() - started),
-        "cpu_ms": (time.process_time() - cpu) / count * 1e3,
+        "records_per_s": count / (time.perf_counter() - started),
+        "cpu_ms_per_record": (time.process_time() - cpu) / count * 1e3,
+        "rss_mib": peak_rss_mib(),
         "hash": hash_of(answers),
     }
 
 
-def hash_of(answers: list[str]) -> str:
-    import hashlib
+def run_peer(arm: str, python: str, address: str, folder: Path, prompts: Path) -> dict[str, Any] | str:
+    """Run a rival arm in its own Python; return its figures, or in words why there are none."""
+    folder.mkdir()
+    script = Path(__file__).parent / "_peers.py"
+    words = [python, str(script), arm, address, str(folder), str(prompts), str(IN_FLIGHT)]
+    offline = {"TELEMETRY_ENABLED": "0", "CURATOR_DISABLE_RICH_DISPLAY": "1", "HF_HUB_OFFLINE": "1"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | offline
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, env=env, timeout=PEER_LIMIT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
-    return hashlib.blake2b("\n".join(answers).encode(), digest_size=8).hexdigest()
+
+def billed(address: str) -> int:
+    return int(read_ledger(address)["billed"])
+
+
+def measure_peers(
+    pythons: dict[str, str], address: str, folder: Path, count: int, wanted_hash: str
+) -> dict[str, Any]:
+    """Run every arm whose Python is given; name those left out, with the reason."""
+    prompts = folder / "prompts.json"
+    prompts.write_text(json.dumps(texts(count)), encoding="utf-8")
+    figures: dict[str, Any] = {}
+    left_out = []
+    for arm, (peer, _, _) in ARMS.items():
+        if peer not in pythons:
+            left_out.append(f"{arm} (no --peer-python {peer}=PATH)")
+            continue
+        before = billed(address)
+        found = run_peer(arm, pythons[peer], address, folder / arm, prompts)
+        if isinstance(found, str):
+            left_out.append(f"{arm} ({found})")
+            continue
+        if found.pop("hash") != wanted_hash:
+            raise SystemExit(f"{arm} did not give the same answers as ours")
+        figures |= {f"{arm}_{key}": value for key, value in found.items()}
+        figures[f"{arm}_billed"] = billed(address) - before
+    return {**figures, "left_out": left_out}
 
 
 def measure_kills(folder: Path, count: int, kills: int) -> dict[str, Any]:
@@ -171,20 +223,30 @@ def measure_memory(folder: Path) -> dict[str, Any]:
     }
 
 
-def measure(quick: bool) -> dict[str, Any]:
-    count = 5_000 if quick else 20_000
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with running_stub("--latency-s", "0.1") as address:
-            ours = in_fresh_process(__file__, "ours", address, str(folder), str(count))
-            resumed = in_fresh_process(__file__, "ours", address, str(folder), str(count))
-            bare = in_fresh_process(__file__, "bare", address, str(folder), str(count))
+def measure_runs(folder: Path, count: int, pythons: dict[str, str]) -> dict[str, Any]:
+    """Run ours, ours again, plain aiohttp and the peers against one stub; stop unless answers are equal."""
+    with running_stub("--latency-s", "0.1") as address:
+        words = (address, str(folder), str(count))
+        ours = in_fresh_process(__file__, "ours", *words)
+        bill = {"billed": billed(address)}
+        resumed = in_fresh_process(__file__, "ours", *words)
+        bill["resumed_billed"] = billed(address) - bill["billed"]
+        bare = in_fresh_process(__file__, "bare", *words)
         if not ours["hash"] == bare["hash"] == resumed["hash"]:
             raise SystemExit("ours, resumed and bare did not give the same answers")
-        size = sum(path.stat().st_size for path in folder.glob("calls.sqlite*"))
-        figures = {f"ours_{key}": value for key, value in ours.items() if key != "hash"}
-        figures |= {"resumed_per_s": resumed["per_s"], "ledger_bytes_per_record": size / count}
-        figures |= {"bare_aiohttp_per_s": bare["per_s"], "bare_aiohttp_cpu_ms": bare["cpu_ms"]}
+        wanted_hash = ours.pop("hash")
+        peers = measure_peers(pythons, address, folder, count, wanted_hash)
+    size = sum(path.stat().st_size for path in folder.glob("calls.sqlite*"))
+    plain = {f"bare_aiohttp_{key}": value for key, value in bare.items() if key != "hash"}
+    resumed_figures = {"resumed_records_per_s": resumed["records_per_s"]}
+    return {**ours, **bill, "ledger_bytes_per_record": size / count, **resumed_figures, **plain, **peers}
+
+
+def measure(quick: bool, pythons: dict[str, str]) -> dict[str, Any]:
+    count = 5_000 if quick else 10_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        figures = measure_runs(folder, count, pythons)
         for part in ("kills", "cap"):
             (folder / part).mkdir()
         figures |= measure_kills(folder / "kills", 1_000 if quick else 10_000, 2 if quick else 20)
@@ -193,15 +255,29 @@ def measure(quick: bool) -> dict[str, Any]:
     return {"in_flight": IN_FLIGHT, "records": count, **figures}
 
 
+def read_peer(text: str) -> tuple[str, str]:
+    """Read NAME=PATH."""
+    name, _, path = text.partition("=")
+    peers = sorted({peer for peer, _, _ in ARMS.values()})
+    if name not in peers or not path:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=PATH with one of {', '.join(peers)}")
+    return name, path
+
+
 def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] in {"ours", "bare"}:
         arm, address, folder, count = sys.argv[1:5]
         arms = {"ours": run_ours, "bare": run_bare}
         print(json.dumps(arms[arm](address, folder, int(count))))
         return
-    options = arguments(options=parser(__doc__))
+    reader = parser(__doc__)
+    reader.add_argument(
+        "--peer-python", action="append", type=read_peer, default=[], metavar="NAME=PATH",
+        help="The Python of a peer's own environment, such as curator=/path/bin/python.",
+    )  # fmt: skip
+    options = arguments(options=reader)
     packages = ("aiohttp", "msgspec", "rapidfuzz")
-    finish(measure(options.quick), options.json, packages=packages)
+    finish(measure(options.quick, dict(options.peer_python)), options.json, packages=packages)
 
 
 if __name__ == "__main__":
