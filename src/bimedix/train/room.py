@@ -13,7 +13,7 @@ from bimedix.files import RecordWriter, read_json, read_records, write_json
 from bimedix.prompts.chat import TOKENIZER, MixtralPieces
 from bimedix.records import Conversation, Dropped, Passage
 from bimedix.stage import DROPPED, Context, Summary
-from bimedix.train.settings import Settings
+from bimedix.train.settings import Phase, Settings
 
 if TYPE_CHECKING:
     from bimedix.train.data import Sample
@@ -30,7 +30,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     import torch
     from accelerate import PartialState
 
-    from bimedix.model.load import load_model, load_tokenizer, save_model, tiny_model
+    from bimedix.model.load import load_tokenizer, save_model
 
     devices = PartialState(cpu=not torch.cuda.is_available())
     first = devices.is_main_process
@@ -76,21 +76,11 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
             timing["phases"].append(saved["timing"])
             continue
         if model is None:
-            trained_before = any((out / "phases" / f"{i}.json").exists() for i in range(at))
-            if trained_before:
-                model = load_model((out / "base").resolve(), dtype=settings.dtype)
-            elif settings.base == "tiny":
-                model = tiny_model(settings.tiny)
-            else:
-                model = load_model(settings.base, dtype=settings.dtype, base=context.base)
+            model = _load_base(settings, out, at, context)
         if first and phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
             save_model(model, out / "base", tokenizer)
         samples, held_out = (passages, []) if phase.data == "passages" else (train, validation)
-        samples = [sample for sample in samples if not phase.types or sample.type in phase.types]
-        if not samples:
-            raise DataError(
-                f"{inputs['mix'] / 'train.jsonl'}: holds no {' or '.join(phase.types)} to train on."
-            )
+        samples = _of_types(samples, phase, inputs["mix"] / "train.jsonl")
         saved = _run_phase(model, samples, held_out, settings, at, out, context, writes=first)
         if first:
             if phase.mode == "full":
@@ -118,6 +108,32 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         dropped=dict(sorted(counts.items())),
         figures={**figures, "timing": timing},
     )
+
+
+def _load_base(settings: Settings, out: Path, at: int, context: Context) -> Any:
+    """Return the model that phase `at` begins with: what earlier phases made of it, or the recipe's base."""
+    from bimedix.model.load import load_model, tiny_model
+
+    if any((out / "phases" / f"{earlier}.json").exists() for earlier in range(at)):
+        return load_model((out / "base").resolve(), dtype=settings.dtype)
+    if settings.base == "tiny":
+        return tiny_model(settings.tiny)
+    return load_model(settings.base, dtype=settings.dtype, base=context.base)
+
+
+def _of_types(samples: "list[Sample]", phase: Phase, path: Path) -> "list[Sample]":
+    """Return the samples of the types that a phase reads.
+
+    Raises:
+        DataError: there are none.
+    """
+    chosen = [sample for sample in samples if not phase.types or sample.type in phase.types]
+    if not chosen:
+        raise DataError(
+            f"{path}: holds no {' or '.join(phase.types)} to train on.\n"
+            "  Change `types` of the phase, or give the mix such records."
+        )
+    return chosen
 
 
 def _settle_base(out: Path) -> None:
