@@ -2,9 +2,9 @@
 
 import pytest
 
+from bimedix.figures.page import Markup, block, cell, table
+from bimedix.figures.plots import bars, histogram, lines
 from bimedix.report.cards import _front, _size
-from bimedix.report.page import Markup, block, cell, table
-from bimedix.report.plots import bars, histogram, lines
 
 
 def test_record_text_cannot_become_markup() -> None:

@@ -9,12 +9,12 @@ from bimedix.benchmarks import published_rows
 from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
+from bimedix.figures.page import Markup, block, page, table
+from bimedix.figures.plots import bars, histogram, lines
 from bimedix.languages import LANGUAGES
 from bimedix.pages import block as blocks
 from bimedix.records import Attempt, Translation, item_fields
 from bimedix.report.facts import Run
-from bimedix.report.page import Markup, block, page, table
-from bimedix.report.plots import bars, histogram, lines
 
 NOTICE = (
     "Research software and research data. Nothing here is fit for clinical decisions; "

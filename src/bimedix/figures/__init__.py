@@ -1,0 +1,1 @@
+"""Pages of figures: tables and plots in one self-contained HTML file, for every report."""
