@@ -3,13 +3,12 @@
 Formulas and figures: docs/decisions on the mixture-of-experts engine; GB are 1e9 bytes.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
-
-import msgspec
 
 from bimedix.errors import DataError, did_you_mean
 from bimedix.model.settings import AdapterSettings
@@ -56,7 +55,7 @@ def known_config(name: str = "mixtral_8x7b") -> Mapping[str, Any]:
     if not path.is_file():
         known = [p.name.removesuffix(".json") for p in folder.iterdir() if p.name.endswith(".json")]
         raise DataError(f"no built-in config '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}.")
-    value: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    value: dict[str, Any] = json.loads(path.read_bytes())
     return value
 
 
@@ -198,6 +197,8 @@ def adapter_flops_weights(s: Shape, adapter: AdapterSettings) -> int:
 
 
 Recompute = Literal["none", "gate_up", "layers"]
+POLICIES: tuple[Recompute, ...] = ("none", "gate_up", "layers")
+"""What a layer computes again in backward, from fastest to leanest."""
 
 
 @dataclass(frozen=True)
@@ -258,9 +259,9 @@ class Memory:
     adapters: float
     """Trained parameters, their gradients and the optimizer's moments."""
     activations: float
-    """What the forward pass keeps for backward."""
+    """What the forward pass keeps for backward, and what backward holds of one layer at a time."""
     scratch: float
-    """Unpacked weights of one expert in bf16 when the base is NF4, none otherwise."""
+    """Backward in one expert, and when the base is NF4 two buffers for an expert's weights in bf16."""
 
     @property
     def total(self) -> float:
@@ -275,21 +276,67 @@ def weight_bytes(s: Shape, bits: float) -> float:
     return matrices * bits / 8 + parts.embeddings * 2 + (parts.router + parts.norms) * 4
 
 
-def activation_bytes(s: Shape, tokens: int, recompute: Recompute) -> float:
-    """Return bytes kept for backward by `tokens` of one micro-batch, with bf16 activations.
+def kept_bytes(s: Shape, recompute: Recompute) -> int:
+    """Return bytes that one token leaves in one layer for backward, with bf16 activations.
 
-    `none` keeps per token and layer: the two block inputs, q, k, v, the attention's output and its
-    log-sum, the middle residual and [g, u] of the token's experts; `gate_up` all but the last; `layers`
-    only the layer's input, plus everything of the one layer that is computed again.
+    `none` keeps the block inputs x and mid, q, k, v, the attention's output and its log-sum, and [g, u] of
+    the token's experts; `gate_up` all but the last; `layers` only the layer's input.
     """
-    queries, keys = s.heads * s.head_dim, s.kv_heads * s.head_dim
-    attention = 2 * (2 * s.hidden + 2 * queries + 2 * keys) + 4 * s.heads
-    gate_up = 2 * 2 * s.ffn * s.experts_per_token
     if recompute == "layers":
-        live = attention + 3 * gate_up + 2 * s.hidden * 2 * s.experts_per_token
-        return float(tokens) * (2 * s.hidden * s.layers + live)
-    per_layer = attention + (gate_up if recompute == "none" else 0)
-    return float(tokens) * s.layers * per_layer
+        return 2 * s.hidden
+    return _attention_bytes(s) + (_gate_up_bytes(s) if recompute == "none" else 0)
+
+
+def live_bytes(s: Shape, recompute: Recompute) -> int:
+    """Return bytes per token that a layer holds on top only while its own backward runs.
+
+    `layers` computes all of it again, with all rows of its experts at once (tokens in and out, [g, u],
+    silu(g) and h); `gate_up` computes [g, u] of one expert.
+    """
+    return {
+        "none": 0,
+        "gate_up": _gate_up_bytes(s) // s.experts_per_token,
+        "layers": _attention_bytes(s) + 2 * _gate_up_bytes(s) + 4 * s.hidden * s.experts_per_token,
+    }[recompute]
+
+
+def _attention_bytes(s: Shape) -> int:
+    queries, keys = s.heads * s.head_dim, s.kv_heads * s.head_dim
+    return 2 * (2 * s.hidden + 2 * queries + 2 * keys) + 4 * s.heads
+
+
+def _gate_up_bytes(s: Shape) -> int:
+    return 2 * 2 * s.ffn * s.experts_per_token
+
+
+def working_bytes(s: Shape) -> int:
+    """Return bytes per token of backward in one expert, should every token go there.
+
+    Rows x, dy, dx; silu(g), silu(g) u, dh; [dg, du]; and the float32 sum of dx over experts.
+    """
+    return 2 * 3 * s.hidden + 2 * 3 * s.ffn + 2 * 2 * s.ffn + 4 * s.hidden
+
+
+def activation_bytes(s: Shape, tokens: int, recompute: Recompute | Sequence[Recompute]) -> float:
+    """Return bytes that `tokens` of one micro-batch hold at most, layer by layer through backward.
+
+    Args:
+        s: the model.
+        tokens: of the micro-batch.
+        recompute: one policy for all layers, or one for each, first layer first.
+    """
+    policies = [recompute] * s.layers if isinstance(recompute, str) else list(recompute)
+    kept, most = 0, 0
+    for policy in policies:
+        # When backward comes to a layer, those behind it have let go of theirs.
+        kept += kept_bytes(s, policy)
+        most = max(most, kept + live_bytes(s, policy))
+    return float(tokens) * most
+
+
+def expert_bytes(s: Shape) -> float:
+    """Return bytes of one expert's weights in bf16."""
+    return 2.0 * 3 * s.ffn * s.hidden
 
 
 def memory(
@@ -297,7 +344,7 @@ def memory(
     adapter: AdapterSettings,
     tokens: int,
     *,
-    recompute: Recompute = "none",
+    recompute: Recompute | Sequence[Recompute] = "none",
     optimizer: OptimizerFormat = "adamw_float32",
     bits: float = NF4_BITS["bfloat16"],
     shards: int = 1,
@@ -308,7 +355,7 @@ def memory(
         s: the model.
         adapter: what is trained.
         tokens: per micro-batch.
-        recompute: checkpoint policy.
+        recompute: checkpoint policy, of all layers or of each.
         optimizer: formats of parameters and moments.
         bits: per frozen weight, 16 for bf16.
         shards: devices over which the optimizer's moments are spread (ZeRO-1).
@@ -316,7 +363,7 @@ def memory(
     trained = trainable_parameters(s, adapter)
     whole = OPTIMIZER_BYTES[optimizer]
     own = {"adamw_float32": 8.0, "adamw_8bit": 8.0, "adamw_8bit_bfloat16": 4.0}[optimizer]
-    scratch = 2.0 * 3 * s.ffn * s.hidden if bits < 16 else 0.0
+    scratch = tokens * working_bytes(s) + (2 * expert_bytes(s) if bits < 16 else 0)
     return Memory(
         weights=weight_bytes(s, bits),
         adapters=trained * (own + (whole - own) / shards),
