@@ -5,6 +5,7 @@ import pytest
 from bimedix.figures.page import Markup, block, cell, table
 from bimedix.figures.plots import bars, histogram, lines
 from bimedix.report.cards import _front, _size
+from bimedix.report.sections import _outside
 
 
 def test_record_text_cannot_become_markup() -> None:
@@ -63,3 +64,16 @@ def test_front_matter_is_yaml_with_json_values() -> None:
 )
 def test_sizes_follow_the_hub_s_classes(samples: int, name: str) -> None:
     assert _size(samples) == name
+
+
+def test_an_outside_scorer_is_named_with_its_licence() -> None:
+    """Its name comes from a recipe and cannot become markup."""
+    told = {
+        "scorer": "<b>x</b>", "licence": "CC-BY-NC-SA-4.0", "records": 12, "mean": 81.25,
+        "sent_to_review": 3, "spearman_with_judge": None,
+    }  # fmt: skip
+    text = _outside(told)
+
+    assert "&lt;b&gt;x&lt;/b&gt; (licence of the scorer: CC-BY-NC-SA-4.0)" in text
+    assert "3 sent to review" in text
+    assert _outside(None) == ""

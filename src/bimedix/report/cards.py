@@ -177,6 +177,10 @@ def _making(run: Run) -> list[str]:
             f"- Translation by `{completer.kind}` {completer.model}; accepted from score "
             f"{translate.threshold:g} without a failed integrity check."
         )
+        if outside := run.figures("translate").get("outside"):
+            out.append(
+                f"- Also scored by `{outside['scorer']}` (licence of the scorer: {outside['licence']})"
+            )
     return out
 
 

@@ -160,7 +160,21 @@ def translation_section(run: Run) -> str:
         + histogram(scores, edges=(0, 50, 60, 70, 80, 90, 95, 100), unit="records")
         + table(("", "no failed check", f"score of {threshold:g} or more", "both"), passed)
         + table(("route", "records", "share"), rows)
+        + _outside(run.figures("translate").get("outside"))
         + "".join(_example(fate, shown[fate]) for fate in ("revised", "review", "accepted") if fate in shown)
+    )
+
+
+def _outside(told: dict[str, Any] | None) -> str:
+    """Who else scored, and under which licence."""
+    if not told or told["mean"] is None:
+        return ""
+    beside = told["spearman_with_judge"]
+    return (
+        f"<p>Also scored by {escape(told['scorer'])} (licence of the scorer: {escape(told['licence'])}): "
+        f"mean {told['mean']:.1f} of 100 over {told['records']:,} records"
+        + (f", rank correlation with the judge {beside:.2f}" if beside is not None else "")
+        + f"; {told['sent_to_review']:,} sent to review by it.</p>"
     )
 
 

@@ -18,6 +18,7 @@ from bimedix.translate.compared import compared
 from bimedix.translate.controls import judge_controls, open_completers
 from bimedix.translate.flow import Outcome, Tools, translate_item
 from bimedix.translate.hints import hints
+from bimedix.translate.outside import OutsideScores
 from bimedix.translate.report import Report
 from bimedix.translate.routing import NO_TRUST
 from bimedix.translate.settings import Settings
@@ -42,6 +43,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         (item, translate_item(item, settings, tools, seed=context.seed)) for item in inbox
     )
     report = Report(settings)
+    outside = OutsideScores(settings.outside, context.base, out)
     waiting: dict[str, Item] = {}
 
     def named() -> Iterator[tuple[str, Talk[Outcome]]]:
@@ -56,14 +58,15 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     )  # fmt: skip
     with StageWriter(out, ROOM) as stage:
         kept = _kept(outcomes, waiting, stage, report)
-        for translation in compared(kept, out, context.seed, settings) if settings.set_checks else kept:
+        checked = compared(kept, out, context.seed, settings) if settings.set_checks else kept
+        for translation in outside.scored(checked):
             report.add(translation)
             stage.write(translation)
     drawn = draw_sample(read_records(out / RECORDS, Translation), SAMPLE, context.seed)
     write_text(out / PAGE, side_by_side(drawn))
     if settings.sample:
         report.estimate(inbox.taken, inbox.left_alone["not in the sample"])
-    figures = report.figures() | {"controls": controls and controls._asdict()}
+    figures = report.figures() | {"controls": controls and controls._asdict(), "outside": outside.figures()}
     return stage.summary(inbox.read, **figures, left_alone=dict(sorted(inbox.left_alone.items())))
 
 

@@ -1,5 +1,6 @@
 """Settings of the room `translate`."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,24 @@ from bimedix.completers.settings import CompleterSettings, files_of
 from bimedix.completers.settings import check as check_completer
 from bimedix.errors import RecipeError
 from bimedix.languages import language
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A scorer in a program of its own, such as `scripts/comet_scorer.py`; see `translate/outside.py`."""
+
+    name: str = ""
+    """What scores, as its model card calls it, such as Unbabel/wmt22-comet-da; printed with its figures."""
+    licence: str = ""
+    """Licence of its weights; required, and printed wherever its scores are. Some forbid commercial use."""
+    command: tuple[str, ...] = ()
+    """Program and arguments, started in the recipe's data folder with the rights of this process."""
+    least: float | None = None
+    """Score, 0 to 100, below which a translation goes to a person; none: the score is only told."""
+    records_at_once: int = 64
+    """Records whose fields go out in one request."""
+    timeout_s: float = 1800.0
+    """Seconds that an answer, or the loading of the model, may take."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,8 @@ class Settings:
     """Who translates and revises, and, unless `judge` is set, judges."""
     judge: CompleterSettings | None = None
     """Who judges; better not the translator (the summary says which it was)."""
+    outside: Outside | None = None
+    """One more score, from a program of its own; never in place of an integrity check."""
 
     def __post_init__(self) -> None:
         language(self.target_language)
@@ -76,6 +97,12 @@ class Settings:
         _require(self.rounds >= 0, f"rounds = {self.rounds}; 0 or more.")
         _require(self.sample >= 0, f"sample = {self.sample}; 0 or more.")
         _require(self.part_characters >= 500, f"part_characters = {self.part_characters}; at least 500.")
+        if self.outside is not None:
+            for name in ("name", "licence", "command"):
+                said = f"outside.{name} is empty; a scorer is told by its name, licence and command."
+                _require(bool(getattr(self.outside, name)), said)
+            _require(self.outside.records_at_once >= 1, "outside.records_at_once is below 1.")
+            _require(self.outside.timeout_s > 0, "outside.timeout_s is not above 0.")
 
 
 def input_files(settings: Settings, base: Path) -> list[Path]:
@@ -94,6 +121,11 @@ def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
     for role, completer in (("completer", settings.completer), ("judge", settings.judge)):
         if completer is not None:
             yield from ((level, f"{role}: {text}") for level, text in check_completer(completer, base))
+    if settings.outside is not None:
+        outside = settings.outside
+        runs = shutil.which(outside.command[0]) or (base / outside.command[0]).is_file()
+        told = f"{outside.name} (licence {outside.licence}), run as: {' '.join(outside.command)}"
+        yield ("ok" if runs else "missing"), f"outside: {told}" + ("" if runs else ": no such program")
     for name in (settings.glossary, settings.memory):
         if name and not (base / name).is_file():
             yield "missing", f"{base / name}: no such file"
