@@ -16,6 +16,11 @@ Loss and every adapter gradient are compared before anything is timed, else the 
 Arms alternate (A B B A); figures are medians of process CPU time; `self_pair` is ours against ours. Memory
 is the peak over the loaded model and its adapters, in a fresh process per arm.
 
+A fourth arm is put to no clock, for it gives other numbers: bitsandbytes' four-bit experts with PEFT
+(`_bnb_peft.py`). `bnb_peft_audit` says what the audit at the end of every training here finds in it:
+adapters that one step leaves as they were, and logits that are not those of the unpacked weights. Ours
+passes in the same run.
+
 Where `products` says `onednn`, ours multiplies with frozen weights through oneDNN (`bimedix.model.products`)
 and the others through MKL, as torch does by itself; `speedup_mkl_*` is ours held to MKL too.
 
@@ -43,6 +48,7 @@ from typing import Any
 
 import torch
 
+from _bnb_peft import audit
 from _common import arguments, finish, in_fresh_process, parser, peak_rss_mib
 from bimedix.model import products
 from bimedix.model.adapters import attach, gradients_by_name, named_adapters
@@ -271,13 +277,16 @@ def main() -> None:
     figures["products"] = "onednn" if products.onednn_pays() else "mkl"
     figures |= compare(arms["ours"], arms["grouped"], tokens_of(128), hidden, layers)
     arms["recompute"] = our_model(hidden, layers, recompute=True)
+    figures["bnb_peft_audit"] = audit(shape(hidden, layers), settings(hidden), tokens_of(128))
+    if not figures["bnb_peft_audit"]["ours_passed"] or not figures["bnb_peft_audit"]["ours_logits_equal"]:
+        raise SystemExit(f"ours fails its own audit: {figures['bnb_peft_audit']}")
     losses = [step(arms[name], tokens_of(128)) for name in ("ours", "recompute")]
     figures["losses_equal"] = bool(torch.equal(*losses))
     for tokens in (128, 512, 2048):
         repeats = given.repeats if tokens < 2048 else max(2, given.repeats - 1)
         figures |= speed(arms, tokens, repeats, given.quick)
     figures |= memory(hidden, layers)
-    finish(figures, given.json, packages=("torch", "transformers", "peft"))
+    finish(figures, given.json, packages=("torch", "transformers", "peft", "bitsandbytes"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ Mixtral's checkpoints, one pair A, B per matrix and per expert:
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -311,11 +312,16 @@ def put_adapters(model: Any, tensors: Mapping[str, Tensor], source: str) -> None
 
 def fingerprints(model: Any) -> dict[str, str]:
     """Return a hash of every adapter tensor by canonical name."""
+    return hash_tensors(named_adapters(model))
+
+
+def hash_tensors(named: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
+    """Return a hash of every tensor's bytes."""
     return {
         name: hashlib.blake2b(
             tensor.detach().cpu().contiguous().numpy().tobytes(), digest_size=16
         ).hexdigest()
-        for name, tensor in named_adapters(model)
+        for name, tensor in named
     }
 
 
@@ -345,11 +351,9 @@ def audit_trained(
 
 
 def _place(name: str) -> tuple[int, int] | None:
-    """Return (layer, expert) of an expert's tensor by its canonical name."""
-    parts = name.split(".")
-    if "experts" not in parts:
-        return None
-    return int(parts[parts.index("layers") + 1]), int(parts[parts.index("experts") + 1])
+    """Return (layer, expert) of an expert's tensor by its canonical name; None for all others."""
+    found = re.search(r"\.layers\.(\d+)\..*\.experts\.(\d+)\.", name)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def router_as_lora(start_EH: Tensor, trained_EH: Tensor) -> tuple[Tensor, Tensor]:
