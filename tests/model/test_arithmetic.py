@@ -52,7 +52,8 @@ def test_adapter_sizes_are_those_of_the_paper(targets, router, millions, percent
 def test_counts_equal_those_of_models_that_exist():
     """Every family: parameters and adapters counted from the config equal those of the built model."""
     transformers = pytest.importorskip("transformers")
-    from bimedix.model.adapters import attach, count_trainable
+    from bimedix.model.adapters import count_trainable
+    from bimedix.model.blocks import attach
 
     small = {
         "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

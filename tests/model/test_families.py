@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import attach, blocks, fingerprints, install, load_adapter, merge, save_adapter
+from bimedix.model.adapters import fingerprints, load_adapter, merge, save_adapter
+from bimedix.model.blocks import attach, blocks, install
 from bimedix.model.layouts import write_peft
 from bimedix.model.load import load_model
 from bimedix.model.settings import AdapterSettings

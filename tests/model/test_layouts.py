@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bimedix.errors import DataError, UsageError
-from bimedix.model.adapters import attach, blocks, named_adapters
+from bimedix.model.adapters import named_adapters
+from bimedix.model.blocks import attach, blocks
 from bimedix.model.layouts import CONFIG, read_peft, write_peft
 from bimedix.model.load import tiny_model
 from bimedix.model.settings import PAPER_TARGETS, AdapterSettings, TinySettings

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import attach, blocks, gradients_by_name, install, named_adapters
+from bimedix.model.adapters import gradients_by_name, named_adapters
+from bimedix.model.blocks import attach, blocks, install
 from bimedix.model.experts import run_experts
 from bimedix.model.layouts import write_peft
 from bimedix.model.moe import ExpertOptions, Factors, PlainWeights

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import attach, gradients_by_name
+from bimedix.model.adapters import gradients_by_name
+from bimedix.model.blocks import attach
 from bimedix.model.experts import agrees_with_loop, run_grouped, run_loop, use_grouped
 from bimedix.model.moe import ExpertOptions, Factors, PlainWeights, dispatch
 from bimedix.model.settings import AdapterSettings

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bimedix.errors import ShapeError
-from bimedix.model.adapters import attach, blocks, gradients_by_name, measure_bits, merge
+from bimedix.model.adapters import gradients_by_name, measure_bits, merge
+from bimedix.model.blocks import attach, blocks
 from bimedix.model.load import load_model, tiny_model
 from bimedix.model.nf4 import Nf4Weight, dynamic_levels, nf4_linear, pack, unpack
 from bimedix.model.packing import pack as pack_documents

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bimedix.errors import ShapeError
-from bimedix.model.adapters import attach
+from bimedix.model.blocks import attach
 from bimedix.model.packing import ATTENTION, document_attention, head_loss, pack, register_attention
 from bimedix.model.settings import AdapterSettings
 from bimedix.train.loop import Objective

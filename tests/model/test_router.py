@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import attach, blocks, named_adapters
+from bimedix.model.adapters import named_adapters
+from bimedix.model.blocks import attach, blocks
 from bimedix.model.packing import ATTENTION, pack, register_attention
 from bimedix.model.router import balance_per_token, choose
 from bimedix.model.settings import AdapterSettings

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from bimedix.errors import DataError, MissingError, UsageError
 from bimedix.files import read_json, write_json, written_whole
-from bimedix.model.adapters import Experts, attach, blocks, named_adapters, put_adapters, router_as_lora
+from bimedix.model.adapters import named_adapters, put_adapters, router_as_lora
+from bimedix.model.blocks import Experts, attach, blocks
 from bimedix.model.load import expert_names
 from bimedix.model.settings import AdapterSettings, RouterMode, Target
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from bimedix.model.adapters import install
+from bimedix.model.blocks import install
 from bimedix.model.router import EngineState
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bimedix.errors import BimedixError
-from bimedix.model.adapters import blocks, install
+from bimedix.model.blocks import blocks, install
 from bimedix.model.packing import ATTENTION, Packed, head_loss, pack, register_attention
 from bimedix.model.recompute import recompute_layers
 from bimedix.progress import Progress

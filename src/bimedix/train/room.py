@@ -200,7 +200,8 @@ def _run_phase(
     writes: bool,
 ) -> dict[str, Any]:
     """Train one phase; adapters are audited and saved. Returns figures, and timings apart from them."""
-    from bimedix.model.adapters import attach, audit_trained, count_trainable, fingerprints, save_adapter
+    from bimedix.model.adapters import audit_trained, count_trainable, fingerprints, save_adapter
+    from bimedix.model.blocks import attach
     from bimedix.train.loop import train_phase
 
     phase = settings.phases[at]
