@@ -70,7 +70,7 @@ def make_items(
     return out
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def items() -> Callable[..., list[MultipleChoice]]:
     return make_items
 

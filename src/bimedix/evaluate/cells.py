@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 from bimedix.languages import LANGUAGES
 
+ACCURACY, BETWEEN, MODELS = "accuracy", "between languages", "models"
+CALIBRATION, ORDERS, PUBLISHED = "calibration", "orders", "published"
+RATIONALES, RUBRICS, RATINGS, EFFICIENCY = "rationales", "rubrics", "ratings", "efficiency"
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -15,6 +19,8 @@ class Sheet:
     quoted: tuple[tuple[str, ...], ...] = ()
     """Published rows, shown below a line."""
     notes: tuple[str, ...] = ()
+    part: str = ACCURACY
+    """Section of the page that it belongs to."""
     best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     """(row, column) of the best of our own cells per column, where two or more models can be compared."""
 

@@ -11,7 +11,7 @@ from bimedix.benchmarks import (
     nearest_count,
 )
 from bimedix.errors import UsageError
-from bimedix.evaluate.cells import Sheet, language_name, p_value, signed
+from bimedix.evaluate.cells import PUBLISHED, Sheet, language_name, p_value, signed
 from bimedix.evaluate.table import Table
 from bimedix.statistics import compare_proportions, holm, pairing_bounds
 
@@ -91,6 +91,7 @@ def published_sheet(table: Table, quoted: Sequence[PublishedRow]) -> Sheet:
         )
         if rows
         else (),
+        part=PUBLISHED,
     )
 
 

@@ -2,7 +2,8 @@
 
 Files in `out`: `records.jsonl` (a `Prediction` per item, model and protocol), `dropped.jsonl` (items that
 were not asked, with the reason), `integrity.jsonl` (items that fail a check), the table as `.json`, `.md`,
-`.tex`, `.html` and in lm-eval's shape, and `predictions.sqlite`, by which a run that was killed goes on.
+`.tex` and in lm-eval's shape, `report.html` with plots, and `predictions.sqlite`, by which a run that was
+killed goes on.
 """
 
 import re
@@ -19,9 +20,10 @@ from bimedix.completers.settings import CompleterSettings, open_completer
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
-from bimedix.evaluate.exports import lm_eval_results, render_html
+from bimedix.evaluate.exports import lm_eval_results
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
 from bimedix.evaluate.leaderboard import write_leaderboard
+from bimedix.evaluate.page import items_of, render_page
 from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
 from bimedix.evaluate.rationales import Protocol, paired, rationale_pairs, score_rationales
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
@@ -93,20 +95,23 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         for prediction in rows:
             predictions.append(prediction)
             stage.write(prediction)
-    table = _table(work, predictions)
+    table = _table(work, predictions, items_of(out))
     write_json(out / TABLE, table)
-    _write_forms(table, settings.published, out)
+    _write_forms(table, settings, out)
     similarities = _rationales(work, predictions, table, out) if settings.with_rationale else {}
     figures = _figures(table, work.reports) | {"integrity": msgspec.to_builtins(work.integrity)}
     return stage.summary(len(read), **figures, **similarities)
 
 
-def _write_forms(table: Table, quote: Sequence[str], out: Path) -> None:
+def _write_forms(table: Table, settings: Settings, out: Path) -> None:
     """Write the table for people and for other programs."""
+    quote = settings.published
     forms: dict[str, Form] = {"table.md": "markdown", "table.tex": "latex"}
     for name, form in forms.items():
         write_text(out / name, render(table, form, quote=quote))
-    write_text(out / "table.html", render_html(table, quote=quote))
+    for code in settings.page_languages:
+        name = "report.html" if code == "en" else f"report.{code}.html"
+        write_text(out / name, render_page(table, quote=quote, code=code))
     for model in dict.fromkeys(row.model for row in table.accuracies):
         safe = re.sub(r"[^\w.-]+", "_", model)
         write_json(out / f"lm_eval.{safe}.json", lm_eval_results(table, model))
@@ -151,7 +156,7 @@ def _once(read: Sequence[Asked], stage: StageWriter) -> list[Asked]:
     return list(seen.values())
 
 
-def _table(work: _Run, predictions: Sequence[Prediction]) -> Table:
+def _table(work: _Run, predictions: Sequence[Prediction], items: Mapping[str, str]) -> Table:
     settings = work.settings
     languages = sorted({entry.item.language for entry in work.asked})
     return make_table(
@@ -165,6 +170,8 @@ def _table(work: _Run, predictions: Sequence[Prediction]) -> Table:
             "shots": settings.shots,
             "dtype": settings.dtype,
             "confidence": settings.confidence,
+            "bootstrap_draws": settings.bootstrap_draws,
+            "items": dict(items),
             "seed": work.context.seed,
             "question_packs": {code: pack_hash(code) for code in languages},
             "published": list(settings.published),

@@ -8,6 +8,7 @@ from typing import Literal
 from bimedix.completers.settings import CompleterSettings, files_of
 from bimedix.completers.settings import check as check_completer
 from bimedix.errors import RecipeError, did_you_mean
+from bimedix.evaluate.labels import LABELLED
 from bimedix.languages import language
 
 LETTERS = "letters"
@@ -112,6 +113,8 @@ class Settings:
     sources, duplicates, keys of empty options. `report` counts them beside the table, `refuse` stops."""
     published: tuple[str, ...] = ()
     """Published tables to quote beside ours, by id, such as `bimedix-3`."""
+    page_languages: tuple[str, ...] = ("en",)
+    """Languages of the report: `en` (report.html) and `ar` (report.ar.html, from right to left)."""
 
     def __post_init__(self) -> None:
         for protocol in self.protocols:
@@ -139,6 +142,9 @@ class Settings:
                     f"[evaluate] rationale protocol '{name}' is not known."
                     f"{did_you_mean(name, RATIONALE_PROTOCOLS)}\n  Known: {', '.join(RATIONALE_PROTOCOLS)}."
                 )
+        for code in self.page_languages:
+            if code not in LABELLED:
+                raise RecipeError(f"[evaluate] page language '{code}': known are {', '.join(LABELLED)}.")
         if self.shots < 0 or (self.shots and not self.shots_path):
             raise RecipeError(f"[evaluate] shots = {self.shots}: 0 or more, drawn from `shots_path`.")
         if not 0 < self.confidence < 1:

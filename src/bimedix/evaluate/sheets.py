@@ -9,7 +9,18 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bimedix.benchmarks import AVERAGES, MMEDBENCH, NINE, PublishedRow, published_rows
-from bimedix.evaluate.cells import Sheet, language_name, p_value, percent, signed, with_interval
+from bimedix.evaluate.cells import (
+    BETWEEN,
+    CALIBRATION,
+    MODELS,
+    ORDERS,
+    Sheet,
+    language_name,
+    p_value,
+    percent,
+    signed,
+    with_interval,
+)
 from bimedix.evaluate.quoted import published_sheet, quote_rows
 from bimedix.evaluate.soundness import SetReport
 from bimedix.evaluate.table import Accuracy, Average, Table
@@ -68,7 +79,7 @@ def _accuracy_sheet(table: Table, language: str, protocol: str, quoted: Sequence
         (*rows, chance, items),
         beside,
         (*notes, *_integrity_notes(table, language)),
-        best,
+        best=best,
     )
 
 
@@ -133,7 +144,7 @@ def _bilingual_columns_sheet(table: Table, protocol: str, quoted: Sequence[Publi
     codes = {"+".join(pair.languages) for pair in table.pairs}
     beside, notes = quote_rows([row for row in quoted if row.language in codes], columns, names)
     title = f"Bilingual mean over the items that stand in both languages, by {protocol} (%)"
-    return Sheet(title, ("model", *columns, *names), tuple(rows), beside, notes)
+    return Sheet(title, ("model", *columns, *names), tuple(rows), beside, notes, BETWEEN)
 
 
 def _languages_sheet(table: Table, benchmark: str, protocol: str, quoted: Sequence[PublishedRow]) -> Sheet:
@@ -161,7 +172,7 @@ def _languages_sheet(table: Table, benchmark: str, protocol: str, quoted: Sequen
     beside, notes = quote_rows(fitting, columns, ["macro-9"])
     title = f"{benchmark} by language, {protocol} (%)"
     shown = tuple(rows) if len(columns) >= 3 else ()
-    return Sheet(title, ("model", *columns, "mean"), shown, beside, notes, _best(found))
+    return Sheet(title, ("model", *columns, "mean"), shown, beside, notes, BETWEEN, _best(found))
 
 
 def _bilingual_sheet(table: Table) -> Sheet:
@@ -200,6 +211,7 @@ def _bilingual_sheet(table: Table) -> Sheet:
             "gap: English minus other, bootstrap interval; agree: right in both or wrong in both; "
             "p: exact McNemar test of no gap, adjusted for the number of rows.",
         ),
+        part=BETWEEN,
     )
 
 
@@ -260,6 +272,7 @@ def _comparison_sheet(table: Table) -> Sheet:
             "Interval: bootstrap of whole questions; p: exact McNemar test, adjusted for the number of rows; "
             "detectable: difference that this many items would show in 4 of 5 runs.",
         ),
+        part=MODELS,
     )
 
 
@@ -291,6 +304,7 @@ def _order_sheet(table: Table) -> Sheet:
             "always right: in every order; recall spread: standard deviation over labels of the share of "
             "right answers found there; PriDe: accuracy without the labels' prior (arXiv 2309.03882).",
         ),
+        part=ORDERS,
     )
 
 
@@ -298,9 +312,9 @@ def _quality_sheet(table: Table) -> Sheet:
     rows = [
         (
             row.model, row.benchmark, language_name(row.language), row.protocol,
-            f"{row.unread} of {row.items}",
+            f"{row.unread:,} / {row.items:,}",
             "–" if row.wrong_language is None else percent(row.wrong_language),
-            "–" if row.expected_calibration_error is None else f"{row.expected_calibration_error:.3f}",
+            _calibration_cell(row),
             "–" if row.brier is None else f"{row.brier:.3f}",
             str(row.several_answers),
         )
@@ -321,4 +335,11 @@ def _quality_sheet(table: Table) -> Sheet:
             "several answers",
         ),
         tuple(rows),
+        part=CALIBRATION,
     )
+
+
+def _calibration_cell(row: Accuracy) -> str:
+    if row.expected_calibration_error is None:
+        return "–"
+    return f"{row.expected_calibration_error:.3f} [{row.calibration_low:.3f}, {row.calibration_high:.3f}]"

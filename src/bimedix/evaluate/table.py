@@ -5,11 +5,13 @@ Everything is computed from predictions, so any table can be recomputed from `re
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from bimedix.benchmarks import AVERAGES, NINE, Cell, has_nine
 from bimedix.evaluate.predict import probabilities
+from bimedix.evaluate.reliability import Bin, error_interval, reliability_bins
 from bimedix.evaluate.settings import LETTERS
 from bimedix.records import Prediction, root_id
 from bimedix.statistics import (
@@ -53,6 +55,10 @@ class Accuracy(Struct, frozen=True):
     """Share of replies written in another script than the question's; None for log-probabilities."""
     expected_calibration_error: float | None = None
     brier: float | None = None
+    calibration_low: float | None = None
+    """Interval of the expected calibration error."""
+    calibration_high: float | None = None
+    calibration_bins: tuple[Bin, ...] = ()
 
 
 class Pair(Struct, frozen=True):
@@ -175,7 +181,7 @@ def make_table(
     cells: dict[Key, list[Prediction]] = {}
     for row in predictions:
         cells.setdefault((row.model, row.benchmark, row.language, row.protocol), []).append(row)
-    accuracies = tuple(_accuracy(key, rows, groups, confidence) for key, rows in cells.items())
+    accuracies = tuple(_accuracy(key, rows, groups, confidence, seed) for key, rows in cells.items())
     pairs = tuple(_pairs(cells, confidence=confidence, draws=draws, seed=seed))
     return Table(
         accuracies,
@@ -187,12 +193,12 @@ def make_table(
     )
 
 
-def _accuracy(key: Key, rows: Sequence[Prediction], groups: Mapping[str, str], confidence: float) -> Accuracy:
+def _accuracy(
+    key: Key, rows: Sequence[Prediction], groups: Mapping[str, str], confidence: float, seed: int
+) -> Accuracy:
     model, benchmark, language, protocol = key
     right = sum(row.correct for row in rows)
     interval = wilson_interval(right, len(rows), confidence)
-    told = [row for row in rows if row.log_probabilities and len(row.gold) == 1]
-    fit = calibration([probabilities(row) for row in told], [row.gold[0] for row in told]) if told else None
     return Accuracy(
         model=model,
         benchmark=benchmark,
@@ -208,9 +214,27 @@ def _accuracy(key: Key, rows: Sequence[Prediction], groups: Mapping[str, str], c
         unread=sum(not row.chosen for row in rows),
         several_answers=sum(len(row.gold) > 1 for row in rows),
         wrong_language=_wrong_language(rows, language),
-        expected_calibration_error=fit and fit.expected_error,
-        brier=fit and fit.brier,
+        **_calibration(rows, confidence, seed),
     )
+
+
+def _calibration(rows: Sequence[Prediction], confidence: float, seed: int) -> dict[str, Any]:
+    """Return how stated probabilities fit; nothing for replies, which state none."""
+    told = [row for row in rows if row.log_probabilities and len(row.gold) == 1]
+    if not told:
+        return {}
+    stated = [probabilities(row) for row in told]
+    fit = calibration(stated, [row.gold[0] for row in told])
+    top = [max(shares) for shares in stated]
+    right = [shares[row.gold[0]] == max(shares) for shares, row in zip(stated, told, strict=True)]
+    low, high = error_interval(top, right, seed=seed, confidence=confidence)
+    return {
+        "expected_calibration_error": fit.expected_error,
+        "brier": fit.brier,
+        "calibration_low": low,
+        "calibration_high": high,
+        "calibration_bins": reliability_bins(top, right),
+    }
 
 
 def _wrong_language(rows: Sequence[Prediction], language: str) -> float | None:

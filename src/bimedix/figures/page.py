@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from bimedix.languages import language
 from bimedix.pages import inline
 from bimedix.text import block_direction
 
@@ -53,10 +54,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], quoted: frozenset[
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def page(title: str, body: str, language: str = "en") -> str:
-    """Return the whole page."""
+def page(title: str, body: str, code: str = "en") -> str:
+    """Return the whole page in a language; its direction is that language's."""
     return (
-        f'<!doctype html><html lang="{language}" dir="ltr"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{code}" dir="{language(code).direction}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"

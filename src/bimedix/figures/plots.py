@@ -30,8 +30,8 @@ def bars(groups: Mapping[str, Mapping[str, float]], *, unit: str, top: float | N
                 parts.append(
                     _bar(start + bar * index, bar, values[name], high, COLOURS[index % len(COLOURS)])
                 )
-        parts.append(_text(middle, HEIGHT - BOTTOM + 16, group, anchor="middle"))
-    return _svg(parts, series)
+        parts.append(text(middle, HEIGHT - BOTTOM + 16, group, anchor="middle"))
+    return svg(parts, series, HEIGHT)
 
 
 def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str) -> str:
@@ -56,9 +56,9 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str
         )
         colour = COLOURS[index % len(COLOURS)]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-    parts.append(_text(LEFT, HEIGHT - BOTTOM + 16, f"{left:,.0f}"))
-    parts.append(_text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, f"{right:,.0f} {x}", anchor="end"))
-    return _svg(parts, list(series))
+    parts.append(text(LEFT, HEIGHT - BOTTOM + 16, f"{left:,.0f}"))
+    parts.append(text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, f"{right:,.0f} {x}", anchor="end"))
+    return svg(parts, list(series), HEIGHT)
 
 
 def histogram(series: Mapping[str, Sequence[float]], *, edges: Sequence[float], unit: str) -> str:
@@ -77,7 +77,7 @@ def _bar(x: float, wide: float, value: float, high: float, colour: str) -> str:
     tall = (HEIGHT - TOP - BOTTOM) * min(value / high, 1.0)
     y = HEIGHT - BOTTOM - tall
     shape = f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" height="{tall:.1f}" fill="{colour}"/>'
-    return shape + _text(x + wide / 2, y - 3, f"{value:,.4g}", anchor="middle", size=10)
+    return shape + text(x + wide / 2, y - 3, f"{value:,.4g}", anchor="middle", size=10)
 
 
 def _axis(low: float, high: float, unit: str) -> str:
@@ -86,26 +86,45 @@ def _axis(low: float, high: float, unit: str) -> str:
     ticks = []
     for share in (0.0, 0.5, 1.0):
         y = base - (base - top) * share
-        ticks.append(_text(LEFT - 6, y + 4, f"{low + (high - low) * share:,.3g}", anchor="end", size=10))
-    return rule + "".join(ticks) + _text(LEFT - 44, 12, unit, size=10)
+        ticks.append(text(LEFT - 6, y + 4, f"{low + (high - low) * share:,.3g}", anchor="end", size=10))
+    return rule + "".join(ticks) + text(LEFT - 44, 12, unit, size=10)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 11) -> str:
+def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 11, rtl: bool = False) -> str:
+    """Return words at a place; `rtl`: they begin at the right, and the anchor `start` is their right end."""
+    direction = ' direction="rtl"' if rtl else ""
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="currentColor">'
-        f"{escape(text)}</text>"
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="currentColor"'
+        f"{direction}>{escape(words)}</text>"
     )
 
 
-def _svg(parts: Sequence[str], series: Sequence[str]) -> str:
-    keys = ""
-    if len(series) > 1:
-        for index, name in enumerate(series):
-            x = LEFT + index * (WIDTH - LEFT - RIGHT) / len(series)
-            colour = COLOURS[index % len(COLOURS)]
-            keys += f'<rect x="{x:.1f}" y="{HEIGHT - 18}" width="10" height="10" fill="{colour}"/>'
-            keys += _text(x + 14, HEIGHT - 9, name)
+def svg(parts: Sequence[str], names: Sequence[str], tall: float) -> str:
+    """Return the drawing with its key below, where there is more than one series."""
+    lines_of_key = _key(names) if len(names) > 1 else []
+    tall += 18 * max(0, len(lines_of_key) - 1)
+    key = ""
+    for line, entries in enumerate(reversed(lines_of_key)):
+        y = tall - 9 - 18 * line
+        for x, name in entries:
+            colour = COLOURS[names.index(name) % len(COLOURS)]
+            key += f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{colour}"/>'
+            key += text(x + 14, y, name)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" direction="ltr" xmlns="http://www.w3.org/2000/svg">'
-        f"{''.join(parts)}{keys}</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {tall:.0f}" role="img" direction="ltr" '
+        f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}{key}</svg>'
     )
+
+
+def _key(names: Sequence[str]) -> list[list[tuple[float, str]]]:
+    """Return the key as lines of (x, name), broken where a name does not fit."""
+    out: list[list[tuple[float, str]]] = [[]]
+    x = float(LEFT)
+    for name in names:
+        wide = 26 + 6.6 * len(name)
+        if out[-1] and x + wide > WIDTH:
+            out.append([])
+            x = float(LEFT)
+        out[-1].append((x, name))
+        x += wide
+    return out
