@@ -3,8 +3,9 @@
 Filter: made-up texts of keywords and filler, about 2,000 characters each (packed: half of the words are
 keywords; dense: one in 10, where a textbook of anatomy has one in 16; sparse: 2 in 1,000). The plain rule is
 written with str.count, str.split and regular expressions; its decisions have to equal ours before anything is
-timed. Overlap: look-ups against an index of test items. Mix: records on disk to a finished mix, with token
-counts, decontamination and statistics, in a process of its own.
+timed. Overlap: look-ups against an index of test items. Near-duplicates: groups of texts that read alike,
+against the exact comparison, with dose variants among them, of which none may be merged. Mix: records on disk
+to a finished mix, with token counts, decontamination and statistics, in a process of its own.
 """
 
 import random
@@ -23,11 +24,21 @@ from _common import arguments, finish, in_fresh_process, median_of, parser, peak
 from bimedix.curate.filter import decide, fold, is_long
 from bimedix.curate.lists import KeywordList, keyword_list
 from bimedix.files import write_records
+from bimedix.mix.repeats import same_facts
 from bimedix.mix.room import run
 from bimedix.mix.settings import Settings
 from bimedix.overlap.contamination import TestIndex
 from bimedix.overlap.duplicates import Seen
-from bimedix.records import MultipleChoice, OpenQuestion, Origin, item_fields, translated_id, with_fields
+from bimedix.overlap.near import NearDuplicates, jaccard, runs_of
+from bimedix.records import (
+    MultipleChoice,
+    OpenQuestion,
+    Origin,
+    Passage,
+    item_fields,
+    translated_id,
+    with_fields,
+)
 from bimedix.stage import Context
 
 FILLER = {
@@ -170,6 +181,49 @@ def shuffled(item: MultipleChoice, seed: int) -> OpenQuestion | MultipleChoice:
     return MultipleChoice(f"web:{seed}", "en", Origin("web"), " ".join(stem), tuple(options), (0,))
 
 
+def near_copies(count: int) -> list[Passage]:
+    """Return texts of 150 words with a dose: of each fourth three copies, of which one has another dose."""
+    made = []
+    for number in range(count):
+        draw = random.Random(f"near:{number}")
+        words = [word(draw) for _ in range(150)]
+        words[75:75] = ["warfarin", str(5 + number % 5), "mg"]
+        made.append(words)
+        for copy in range(3 if number % 4 == 0 else 0):
+            changed = list(words)
+            for _ in range(draw.choice((0, 1, 2, 4, 8)) if copy < 2 else 0):
+                changed[draw.randrange(70)] = word(draw)
+            changed[76] = changed[76] if copy < 2 else changed[76] + "0"
+            made.append(changed)
+    return [Passage(f"{n}", "en", Origin("made-up"), " ".join(words)) for n, words in enumerate(made)]
+
+
+def measure_near(quick: bool, repeats: int) -> Iterator[tuple[str, Any]]:
+    """Yield MB per CPU second from texts to groups, F1 against all pairs, and doses that were merged."""
+    records = near_copies(400 if quick else 4_000)
+    megabytes = sum(len(record.text.encode()) for record in records) / 1e6
+
+    def grouped() -> list[list[int]]:
+        near = NearDuplicates(0.8)
+        for place, record in enumerate(records):
+            near.add(record, place)
+        return list(near.groups(lambda place: records[place], same_facts))
+
+    merged = {(a, b) for group in grouped() for a in group for b in group if a < b}
+    runs = [runs_of(record) for record in records]
+    close = (  # copies stand within three places of their text; all other texts are drawn independently
+        (a, b) for a in range(len(records)) for b in range(a + 1, min(a + 4, len(records)))
+    )
+    alike = {(a, b) for a, b in close if jaccard(runs[a], runs[b]) >= 0.8}
+    exact = {pair for pair in alike if records[pair[0]].text.split()[76] == records[pair[1]].text.split()[76]}
+    yield "near_texts", len(records)
+    yield "near_f1_against_all_pairs", round(2 * len(merged & exact) / (len(merged) + len(exact)), 4)
+    yield "near_dose_variants", len(alike - exact)
+    yield "near_dose_variants_merged", len(merged & (alike - exact))
+    timing = median_of(grouped, repeats)
+    yield "near_mb_per_cpu_s", round(timing.cpu_rate(megabytes), 2)
+
+
 def mix_once(records: int) -> None:
     """Mix `records` records, two thirds English; the last line is JSON with seconds and peak memory."""
     import json
@@ -226,7 +280,8 @@ def main() -> None:
         mix_once(given.mix_once)
         return
     figures: dict[str, Any] = dict(measure_filter(given.quick, given.repeats))
-    figures |= dict(measure_overlap(given.quick, given.repeats)) | dict(measure_mix(given.quick))
+    figures |= dict(measure_overlap(given.quick, given.repeats))
+    figures |= dict(measure_near(given.quick, given.repeats)) | dict(measure_mix(given.quick))
     finish(figures, given.json, packages=("ahocorasick-rs", "rapidfuzz", "sentencepiece", "numpy"))
 
 

@@ -61,6 +61,53 @@ MMEDBENCH: dict[str, tuple[int, int]] = {
 
 
 @dataclass(frozen=True)
+class Registered:
+    """A test set that nothing of may be trained on, and how its items are told from others."""
+
+    name: str
+    items: int
+    """Questions it was published with."""
+    language: str
+    """ISO 639-1."""
+    places: tuple[tuple[str, str], ...]
+    """Data set and split; one of several where the same questions are published twice."""
+    subject: str = ""
+    """Only items of this subject; empty: all."""
+
+    def holds(self, dataset: str, split: str, language: str, subject: str | None) -> bool:
+        """Tell whether an item with such an origin is one of this set."""
+        here = (dataset, split) in self.places and language == self.language
+        return here and self.subject in ("", subject)
+
+
+_PLACES = {
+    "medmcqa": (("medmcqa", "validation"),),
+    "medqa_usmle_4": (("medqa", "test"),),
+    "pubmedqa": (("pubmedqa", "test"),),
+}
+_UPSTREAM = {
+    "en": "medqa", "zh": "medqa", "ja": "igakuqa",
+    "fr": "frenchmedmcqa", "ru": "rumeddanet", "es": "head_qa",
+}  # fmt: skip
+_MMLU = (("mmlu_medical", "test"),)
+
+REGISTERED: dict[str, Registered] = {
+    row.name: row
+    for row in (
+        *(
+            Registered(n, t.items, "en", _PLACES.get(n, _MMLU), "" if n in _PLACES else n.replace("_", " "))
+            for n, t in NINE.items()
+        ),
+        *(
+            Registered(f"mmedbench_{code}", tested, code, (("mmedbench", "test"), (_UPSTREAM[code], "test")))
+            for code, (_, tested) in MMEDBENCH.items()
+        ),
+    )
+}
+"""All test sets of both papers; the mix holds training data against them and names those that are absent."""
+
+
+@dataclass(frozen=True)
 class Cell:
     """What a model scored on one column."""
 

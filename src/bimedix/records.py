@@ -216,6 +216,16 @@ class Verdict(Struct, frozen=True, tag_field="kind", tag="verdict"):
     """The gravest error found, as MQM grades it; empty with `fix` or `reject` counts as major."""
 
 
+class Approval(Struct, frozen=True):
+    """That a record came out of the review as it is; a later change of its text voids it."""
+
+    id: str
+    version: str
+    """`content_hash` of the record as it was written."""
+    state: Literal["unread", "waiting", "approved", "corrected"]
+    """unread: nobody had to read it; waiting: not all of its reviewers did."""
+
+
 class Prediction(Struct, frozen=True, tag_field="kind", tag="prediction"):
     """What a model answered to one question."""
 

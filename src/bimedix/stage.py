@@ -25,6 +25,8 @@ from bimedix.records import Dropped, encode
 
 RECORDS = "records.jsonl"
 DROPPED = "dropped.jsonl"
+APPROVALS = "approvals.jsonl"
+"""What a review let through, by id and hash; the mix compares."""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ def mix(
             write_records(tmp_path / room / "records.jsonl", records)
             inputs[room] = tmp_path / room
     settings.setdefault("validation_share", 0.0)
+    settings.setdefault("near_duplicates", 0.0)
     context = Context(tmp_path / "calls", seed, base=tmp_path)
     return Mix(tmp_path / "mix", run(Settings(**settings), inputs, tmp_path / "mix", context))
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from bimedix.errors import MissingError
 from bimedix.files import read_any_records
 from bimedix.mix.settings import Settings
-from bimedix.overlap.contamination import Match, TestIndex
+from bimedix.overlap.contamination import Match
 from bimedix.records import (
     Conversation,
     Dialogue,
@@ -37,6 +37,8 @@ class Given:
     """The record as it came, when there is no item."""
     source: Mixed | None = None
     """What the item was translated from, where the record tells."""
+    room: str = ""
+    """Room that it comes from."""
 
 
 def read_inputs(inputs: Mapping[str, Path], settings: Settings) -> Iterator[Given]:
@@ -44,19 +46,19 @@ def read_inputs(inputs: Mapping[str, Path], settings: Settings) -> Iterator[Give
     for room in ROOMS:
         if room in inputs:
             for record in read_any_records(inputs[room] / RECORDS):
-                yield _given(record, settings)
+                yield _given(record, room, settings)
 
 
-def _given(record: Record, settings: Settings) -> Given:
+def _given(record: Record, room: str, settings: Settings) -> Given:
     if isinstance(record, Mixed):
-        return Given(record.id, record)
+        return Given(record.id, record, room=room)
     if not isinstance(record, Translation):
         return Given(record.id, None, "not a kind of record that is mixed", record)
     if record.target is None:
         return Given(record.id, None, "has no readable translation", record)
     if record.route not in settings.translations:
         return Given(record.id, None, "translation waits for review", record)
-    return Given(record.target.id, record.target, source=record.source)
+    return Given(record.target.id, record.target, source=record.source, room=room)
 
 
 def objection(item: Mixed, settings: Settings) -> str:
@@ -75,22 +77,6 @@ def objection(item: Mixed, settings: Settings) -> str:
 def is_held_out(origin: Origin, held_out: tuple[str, ...]) -> bool:
     """Tell whether a split is held out, by its name or as `dataset/split`."""
     return origin.split in held_out or f"{origin.dataset}/{origin.split}" in held_out
-
-
-def test_index(inputs: Mapping[str, Path], settings: Settings, base: Path) -> TestIndex:
-    """Index the held-out items of the inputs, and the registered test files."""
-    index = TestIndex()
-    for given in read_inputs(inputs, settings):
-        if given.item and is_held_out(given.item.origin, settings.held_out):
-            index.add(given.item)
-    for path in test_files(settings, base):
-        for record in read_any_records(path):
-            if isinstance(record, Mixed):
-                index.add(record)
-    return index
-
-
-test_index.__test__ = False  # type: ignore[attr-defined]
 
 
 def test_files(settings: Settings, base: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """The room `mix`: one shuffled, decontaminated training set in a declared ratio, with its statistics.
 
-Two passes over a spool: the first notes size, language and draws of every admitted item in columns (about
-60 bytes a record); the second reads the items back in their order and writes the chosen ones. Files:
+First a survey: test items are indexed, and what may not be mixed at all is refused. Then two passes over a
+spool: one notes size, language and draws of every admitted item in columns (about 240 bytes a record, most of
+them for near-duplicates); the other reads the items back in their order and writes the chosen ones. Files:
 `train.jsonl`, `validation.jsonl`, `records.jsonl` (both, in order), `passages.jsonl` (running text for
 continued pre-training, whole or cut), `dropped.jsonl`, `statistics.json`, `decontamination.json`.
 """
@@ -20,6 +21,7 @@ from bimedix.draws import uniform_draw
 from bimedix.errors import BimedixError, DataError, RecipeError
 from bimedix.files import RecordWriter, hash_file, write_json
 from bimedix.mix.figures import TOKENIZER, Words, aligned_fertility, fertility, ratios, tables, write_checked
+from bimedix.mix.gates import Survey, allowed, check_gates, survey
 from bimedix.mix.inputs import (
     ROOMS,
     Mixed,
@@ -27,13 +29,14 @@ from bimedix.mix.inputs import (
     objection,
     read_inputs,
     test_files,
-    test_index,
 )
+from bimedix.mix.repeats import repeated
 from bimedix.mix.segments import segments_of
 from bimedix.mix.select import (
     BY_RATIO,
     KEPT,
     PAIRED,
+    REPEATED,
     TRAIN,
     VALIDATION,
     Candidates,
@@ -44,6 +47,7 @@ from bimedix.mix.select import (
 )
 from bimedix.mix.settings import Settings
 from bimedix.overlap.contamination import Match, TestIndex, roots_of
+from bimedix.overlap.near import NearDuplicates
 from bimedix.prompts.questions import to_messages
 from bimedix.records import (
     Conversation,
@@ -57,10 +61,13 @@ from bimedix.records import (
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
 from bimedix.tokens import count_tokens
 
+_decode = msgspec.json.Decoder(Mixed).decode
 TYPES = {MultipleChoice: "mcqa", OpenQuestion: "qa", Dialogue: "chat"}
+NEARLY = "nearly repeats another text"
 _WHY = {
     BY_RATIO: "left out by the ratio",
     PAIRED: "another language's version of the item is in the mix",
+    REPEATED: NEARLY,
 }
 
 
@@ -73,6 +80,7 @@ class _Run:
     stage: StageWriter
     spool: IO[bytes]
     tests: TestIndex
+    near: NearDuplicates
     read: int = 0
     checked: int = 0
     rows: Candidates = field(default_factory=Candidates)
@@ -82,24 +90,30 @@ class _Run:
     rules: Counter[str] = field(default_factory=Counter)
     leaks: dict[str, str] = field(default_factory=dict)
     """Head of a lineage that holds a test item → that item."""
+    repeats: dict[int, str] = field(default_factory=dict)
+    """Place in the spool of a near-duplicate → id of the record that stays."""
 
 
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Mix the records of `inputs` into `out`; see the module's text for the files."""
-    tests = test_index(inputs, settings, context.base)
+    found = survey(inputs, settings, context.base)
+    check_gates(found, settings)
     with StageWriter(out, "mix") as stage, _spool(out) as spool:
-        work = _Run(settings, context, stage, spool, tests)
+        work = _Run(settings, context, stage, spool, found.tests, NearDuplicates(settings.near_duplicates))
         _admit_all(work, inputs)
+        spool.flush()
+        if settings.near_duplicates:
+            work.repeats = repeated(work.near, lambda place: _reread(work, place))
         _check_sides(work.rows, settings)
-        fate, ranked = choose(work.rows, settings, context.seed)
+        fate, ranked = choose(work.rows, settings, context.seed, set(work.repeats))
         words, licences, splits = _write_chosen(work, out, fate, ranked)
         passages = _write_passages(work, out)
         figures = _statistics(work, fate == KEPT, words, splits)
-        figures |= {"licences": licences, "passages": passages}
+        figures |= {"licences": licences, "passages": passages, "near_duplicates": _near_figures(work)}
         write_json(out / "statistics.json", figures)
-        write_json(out / "decontamination.json", _decontamination(work, inputs))
+        write_json(out / "decontamination.json", _decontamination(work, found, inputs))
         _check_counts(work, passages["read"])
-        return stage.summary(work.read, **_headlines(figures))
+        return stage.summary(work.read, **_headlines(figures), registered_absent=found.absent)
 
 
 @contextmanager
@@ -123,6 +137,8 @@ def _admit_all(work: _Run, inputs: Mapping[str, Path]) -> None:
             work.stage.drop(given.record, given.reason, id=given.id)
         elif reason := objection(given.item, work.settings):
             work.stage.drop(given.item, reason)
+        elif not allowed(given.item.origin.licence, work.settings):
+            work.stage.drop(given.item, "licence is not allowed", detail=given.item.origin.licence)
         elif not _is_leak(work, given.item, given.source):
             _admit(work, given.item)
 
@@ -159,14 +175,14 @@ def _admit(work: _Run, item: Mixed) -> None:
     work.seen.add(key)
     order = draw(work.context.seed, "order", content_hash(item))
     if isinstance(item, Passage):
-        work.passages.append((order, *_spooled(work, encode(item))))
+        work.passages.append((order, *_spooled(work, item)))
         return
     try:
         laid_out = lay_out(item, work.settings.with_rationale, work.context.seed)
     except DataError as error:
         work.stage.drop(item, "nothing to learn from", detail=str(error))
         return
-    offset, _ = _spooled(work, encode(item))
+    offset, _ = _spooled(work, item)
     _note(work.rows, laid_out, _split_of(item, work), order, offset)
 
 
@@ -192,10 +208,20 @@ def _split_of(item: Mixed, work: _Run) -> int:
     return VALIDATION if uniform_draw(work.context.seed, "validation", root) < share else TRAIN
 
 
-def _spooled(work: _Run, line: bytes) -> tuple[int, int]:
-    offset = work.spool.tell()
+def _spooled(work: _Run, item: Mixed) -> tuple[int, int]:
+    """Put an item on the spool; return its place and length."""
+    offset, line = work.spool.tell(), encode(item)
     work.spool.write(line + b"\n")
+    if work.settings.near_duplicates:
+        work.near.add(item, offset)
     return offset, len(line)
+
+
+def _reread(work: _Run, place: int) -> Mixed:
+    """Return the item at a place of the spool."""
+    work.spool.seek(place)
+    item: Mixed = _decode(work.spool.readline())
+    return item
 
 
 def _note(rows: Candidates, record: Conversation, split: int, order: int, offset: int) -> None:
@@ -234,8 +260,6 @@ def _write_chosen(
 ) -> tuple[Words, list[dict[str, Any]], dict[str, int]]:
     """Write the kept records in order, drop the others; return words, samples by licence, sizes of splits."""
     words, licences = Words(), Counter[tuple[str, str]]()
-    decode = msgspec.json.Decoder(Mixed).decode
-    work.spool.flush()
     with ExitStack() as stack:
         files = {
             split: stack.enter_context(RecordWriter(out / f"{name}.jsonl"))
@@ -243,10 +267,10 @@ def _write_chosen(
         }
         rows = ranked.tolist()
         for row in work.context.progress.track(rows, "mix: write", total=len(rows)):
-            work.spool.seek(work.rows.offset[row])
-            item = decode(work.spool.readline())
+            place = work.rows.offset[row]
+            item = _reread(work, place)
             if fate[row] != KEPT:
-                work.stage.drop(item, _WHY[int(fate[row])])
+                work.stage.drop(item, _WHY[int(fate[row])], place=work.repeats.get(place, ""))
                 continue
             record = lay_out(item, work.settings.with_rationale, work.context.seed)
             work.stage.write(record)
@@ -261,11 +285,12 @@ def _write_chosen(
 def _write_passages(work: _Run, out: Path) -> dict[str, Any]:
     """Write the passages, whole or cut, in the order of their draws."""
     settings, counts = work.settings, Counter[str]()
-    decode = msgspec.json.Decoder(Passage).decode
     with RecordWriter(out / "passages.jsonl") as file:
         for _, offset, _ in sorted(work.passages):
-            work.spool.seek(offset)
-            passage = decode(work.spool.readline())
+            passage = _reread(work, offset)
+            if offset in work.repeats or not isinstance(passage, Passage):
+                work.stage.drop(passage, NEARLY, place=work.repeats[offset])
+                continue
             counts["read"] += 1
             counts["characters"] += len(passage.text)
             for piece, tokens in _pieces(passage, settings):
@@ -313,8 +338,17 @@ def _complain(what: str) -> None:
     raise BimedixError(f"mix: {what}. Please report this; the mix is not complete.")
 
 
-def _decontamination(work: _Run, inputs: Mapping[str, Path]) -> dict[str, Any]:
-    """Return what was held against which test items; the gate of training compares the hashes."""
+def _near_figures(work: _Run) -> dict[str, Any]:
+    return {
+        "least_share_of_runs": work.settings.near_duplicates,
+        "left_out": len(work.repeats),
+        "kept_though_alike": work.near.kept_apart,
+        "texts_compared": work.near.compared,
+    }
+
+
+def _decontamination(work: _Run, found: Survey, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what was held against which test items, and the hashes of the files on both sides."""
     files = test_files(work.settings, work.context.base)
     base = work.context.base
     return {
@@ -325,7 +359,8 @@ def _decontamination(work: _Run, inputs: Mapping[str, Path]) -> dict[str, Any]:
         "inputs": {room: hash_file(inputs[room] / RECORDS) for room in ROOMS if room in inputs},
         "checked": work.checked,
         "dropped_by_rule": dict(sorted(work.rules.items())),
-    }
+        "approvals_checked": found.approved,
+    } | found.figures()
 
 
 def _check_counts(work: _Run, passages: int) -> None:
@@ -349,4 +384,5 @@ def _headlines(figures: dict[str, Any]) -> dict[str, Any]:
         "fertility": figures["fertility"],
         "fertility_of_pairs": figures["fertility_of_pairs"],
         "passages": figures["passages"],
+        "near_duplicates": figures["near_duplicates"],
     }

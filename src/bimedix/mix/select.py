@@ -7,7 +7,7 @@ other one.
 import hashlib
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -18,8 +18,8 @@ Column: TypeAlias = Any
 """A numpy array with one value per candidate."""
 
 TRAIN, VALIDATION = 0, 1
-KEPT, BY_RATIO, PAIRED = 0, 1, 2
-"""What becomes of a candidate: kept; left out by the ratio; its pair is in the mix instead."""
+KEPT, BY_RATIO, PAIRED, REPEATED = 0, 1, 2, 3
+"""Fate of a candidate: kept; left out by the ratio; its pair is in the mix instead; a near-duplicate."""
 _LANGUAGE_MARK = re.compile(r"@[A-Za-z-]+")
 
 
@@ -87,14 +87,21 @@ class Candidates:
         return np.isin(self.values("language"), numbers)
 
 
-def choose(candidates: Candidates, settings: Settings, seed: int) -> tuple[Column, Column]:
-    """Return the fate of each candidate (KEPT, BY_RATIO, PAIRED), and all of them in the mix's order."""
+def choose(
+    candidates: Candidates, settings: Settings, seed: int, repeats: Collection[int] = ()
+) -> tuple[Column, Column]:
+    """Return the fate of each candidate (KEPT, BY_RATIO, ...), and all of them in the mix's order.
+
+    Args:
+        repeats: places in the spool of the near-duplicates that give way.
+    """
     import numpy as np
 
     ranked = np.lexsort((np.arange(len(candidates)), candidates.values("order")))
     fate = np.full(len(candidates), KEPT, np.uint8)
+    fate[np.isin(candidates.values("offset"), np.array(sorted(repeats), np.uint64))] = REPEATED
     if settings.pairs == "apart":
-        fate[_paired(candidates, settings, seed)] = PAIRED
+        fate[_paired(candidates, settings, seed, fate)] = PAIRED
     if settings.languages:
         for pool in _pools(candidates, settings.per_type):
             _balance(pool[ranked], ranked, fate, candidates, settings)
@@ -149,7 +156,7 @@ def nearest_prefix(sizes: Column, budget: float) -> int:
     return after if after == 0 or sums[after] - budget < budget - sums[after - 1] else after - 1
 
 
-def _paired(candidates: Candidates, settings: Settings, seed: int) -> Column:
+def _paired(candidates: Candidates, settings: Settings, seed: int, fate: Column) -> Column:
     """Return the rows that give way to another language's version of the same item.
 
     Of each pair the target's side stays with the chance that the ratio gives it.
@@ -159,7 +166,10 @@ def _paired(candidates: Candidates, settings: Settings, seed: int) -> Column:
     leaving = []
     share = settings.ratio[0] / sum(settings.ratio)
     targets = candidates.of_languages(settings.languages)
-    for rows in _groups(candidates.values("pair")):
+    for everyone in _groups(candidates.values("pair")):
+        rows = everyone[fate[everyone] == KEPT]
+        if len(rows) < 2:
+            continue
         key = str(int(candidates.pair[rows[0]]))
         sides = [rows[targets[rows]], rows[~targets[rows]]]
         staying = sides[0 if uniform_draw(seed, "pair", key) < share else 1]

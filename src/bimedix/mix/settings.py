@@ -38,6 +38,16 @@ class Settings:
     because the keys of its test split are private."""
     tests: tuple[str, ...] = ()
     """Patterns of further test sets below the recipe's data folder: records.jsonl files of any split."""
+    registered: Literal["report", "refuse"] = "report"
+    """What to do when one of the registered test sets (`bimedix ls benchmarks`) is not among the held-out
+    records, or less than nine tenths of it: name it in decontamination.json, or mix nothing."""
+    near_duplicates: float = 0.8
+    """Share of common runs of five words from which two texts of one language are one, above 0 to 1; 0 keeps
+    all. Texts that differ in a number, a negation, a side or the right answer stay. Source: data.md, 5."""
+    allow_licences: tuple[str, ...] = ()
+    """Licences, as the records' origins name them, under which records may be mixed; empty: all."""
+    other_licences: Literal["refuse", "drop"] = "refuse"
+    """What becomes of other licences: no mix, or one without those records."""
     translations: tuple[Literal["accepted", "audit", "review"], ...] = ("accepted", "audit")
     """Routes whose translations are used when there is no review: accepted by score, and the audited
     sample of those. What waits for review stays out."""
@@ -56,7 +66,7 @@ class Settings:
                 f"ratio = {list(self.ratio)}; two numbers are needed, target : source, as in [1, 2].\n"
                 "  A 0 leaves that side out; both may not be 0."
             )
-        for name in ("validation_share", "with_rationale"):
+        for name in ("validation_share", "with_rationale", "near_duplicates"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} = {getattr(self, name):g}; a share lies between 0 and 1.")
         if self.source_language in self.languages:

@@ -341,10 +341,16 @@ def _gram_hashes(pieces: list[str], size: int) -> Any:
     """Return a 64-bit hash for each run of `size` tokens; empty when there are fewer."""
     import numpy as np
 
-    count = len(pieces) - size + 1
+    return rolled(np.fromiter(map(hash, pieces), np.int64, len(pieces)).view(np.uint64), size)
+
+
+def rolled(single: Any, size: int) -> Any:
+    """Return a 64-bit hash for each run of `size` hashes of tokens; empty when there are fewer."""
+    import numpy as np
+
+    count = len(single) - size + 1
     if count < 1:
         return np.zeros(0, np.uint64)
-    single = np.fromiter(map(hash, pieces), np.int64, len(pieces)).view(np.uint64)
     mixed = np.zeros(count, np.uint64)
     for offset in range(size):
         mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + single[offset : offset + count]

@@ -9,13 +9,15 @@ from msgspec import structs
 from bimedix.aside import find_earlier
 from bimedix.completers.tmx import write_tmx
 from bimedix.errors import MissingError
-from bimedix.files import read_records, write_json, write_records
+from bimedix.files import RecordWriter, read_records, write_json, write_records
 from bimedix.records import (
+    Approval,
     Item,
     MultipleChoice,
     ParallelText,
     Translation,
     Verdict,
+    content_hash,
     item_fields,
     with_fields,
 )
@@ -26,7 +28,7 @@ from bimedix.review.queues import Entry, Place, audit_queue, entry_of, fill_shee
 from bimedix.review.report import Report
 from bimedix.review.settings import Settings
 from bimedix.review.sheets import Label, Problem, export_sheets, import_sheets
-from bimedix.stage import RECORDS, Context, StageWriter, Summary
+from bimedix.stage import APPROVALS, RECORDS, Context, StageWriter, Summary
 
 ROOM = "review"
 HISTORY = "review_history.jsonl"
@@ -58,8 +60,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     rulings = {key: rule(its, settings) for key, its in held.items()}
     places = _places(list(entries.values()), held, rulings, settings, context.seed)
     report = Report(settings, entries, held, rulings, context.seed)
-    with StageWriter(out, ROOM) as stage:
-        approved = _write_items(file, rulings, settings, stage, report)
+    with StageWriter(out, ROOM) as stage, RecordWriter(out / APPROVALS) as approvals:
+        approved = _write_items(file, rulings, settings, stage, approvals, report)
         _write_sheets(file, places, settings, held, out)
         write_tmx(out / "approved.tmx", approved)
     write_records(out / QUEUES, places)
@@ -169,9 +171,14 @@ def _write_sheets(
 
 
 def _write_items(
-    file: Path, rulings: Mapping[str, Ruling], settings: Settings, stage: StageWriter, report: "Report"
+    file: Path,
+    rulings: Mapping[str, Ruling],
+    settings: Settings,
+    stage: StageWriter,
+    approvals: RecordWriter,
+    report: Report,
 ) -> list[ParallelText]:
-    """Write the final items; return the segments that a person approved, for the memory."""
+    """Write the final items and their hashes; return the segments that a person approved, for the memory."""
     approved: list[ParallelText] = []
     for translation in read_records(file, Translation):
         ruling = rulings.get(translation.id, Ruling("unread"))
@@ -182,6 +189,8 @@ def _write_items(
             stage.drop(translation, reason, detail=ruling.reason)
             continue
         stage.write(item)
+        if ruling.state != "rejected" and ruling.state != "disputed":
+            approvals.write(Approval(item.id, content_hash(item), ruling.state))
         report.kept(translation, ruling, item)
         if ruling.state in ("approved", "corrected"):
             approved += _segments(translation, item)
