@@ -47,7 +47,11 @@ def test_damage_is_named_before_anything_is_used(tmp_path):
     write_shard(file, {"x": (torch.float32, (4, 4))}, [torch.ones(4, 4)])
     whole = file.read_bytes()
 
-    for broken, said in ((whole[:-4], "cut off inside x"), (whole[:20], "cut off"), (b"\xff" * 99, "cut off")):
+    for broken, said in (
+        (whole[:-4], "cut off inside x"),
+        (whole[:20], "cut off"),
+        (b"\xff" * 99, "cut off"),
+    ):
         file.write_bytes(broken)
         with pytest.raises(DataError, match=said):
             read_header(file)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bimedix.errors import UsageError
 from bimedix.model.experts import run_experts
-from bimedix.model.lora import FrozenLinear, LoraLinear, start_a
+from bimedix.model.lora import FrozenLinear, LoraLinear, device_of, start_a
 from bimedix.model.moe import ExpertOptions, Factors, Nf4Weights, PlainWeights
 from bimedix.model.nf4 import Nf4Weight, put_weight
 from bimedix.model.router import EngineState, Router
@@ -32,11 +32,12 @@ def _frozen(weight: nn.Parameter | Nf4Weight, settings: AdapterSettings) -> nn.P
 class Experts(nn.Module):
     """The experts of one layer: base stacks under the names of transformers, and their adapters."""
 
-    def __init__(self, gate_up_proj: nn.Parameter, down_proj: nn.Parameter, state: EngineState) -> None:
+    def __init__(
+        self, gate_up_proj: nn.Parameter | Nf4Weight, down_proj: nn.Parameter | Nf4Weight, state: EngineState
+    ) -> None:
         super().__init__()
-        self.gate_up_proj: nn.Parameter | Nf4Weight = gate_up_proj
-        self.down_proj: nn.Parameter | Nf4Weight = down_proj
-        self.count, self.device = gate_up_proj.shape[0], gate_up_proj.device
+        self.gate_up_proj, self.down_proj = gate_up_proj, down_proj
+        self.count = gate_up_proj.shape[0]
         self.rank, self.scale, self.dropout = 0, 0.0, 0.0
         self.state = state
         self.targets: tuple[str, ...] = ()
@@ -46,7 +47,7 @@ class Experts(nn.Module):
     def add_adapters(self, settings: AdapterSettings, seed: int) -> None:
         """Freeze the base and give w1, w2, w3 adapters where `settings.targets` names them."""
         experts, hidden, ffn = self.down_proj.shape
-        device, rank = self.device, settings.rank
+        device, rank = device_of(self.down_proj), settings.rank
         put_weight(self, "gate_up_proj", _frozen(self.gate_up_proj, settings))
         put_weight(self, "down_proj", _frozen(self.down_proj, settings))
         self.targets = tuple(t for t in ("w1", "w2", "w3") if t in settings.targets)
@@ -157,14 +158,7 @@ def attach(model: Any, settings: AdapterSettings) -> Any:
     model.requires_grad_(False)
     found: set[str] = set()
     for index, layer in enumerate(model.model.layers):
-        seed = settings.seed * 1_000_003 + index * 1009
-        found |= _attach_linear(layer.self_attn, ATTENTION_PARTS, settings, seed)
-        if isinstance(layer.mlp, MoeBlock):
-            layer.mlp.experts.add_adapters(settings, seed + 100)
-            found |= set(layer.mlp.experts.targets)
-            found |= _attach_router(layer.mlp.gate, settings, seed + 200)
-        else:
-            found |= _attach_linear(layer.mlp, DENSE_PARTS, settings, seed + 100)
+        found |= attach_layer(layer, index, settings)
     if missing := [t for t in settings.targets if t not in found]:
         raise UsageError(
             f"adapter targets {missing} are not in this {type(model).__name__}.\n"
@@ -174,6 +168,17 @@ def attach(model: Any, settings: AdapterSettings) -> Any:
     return model
 
 
+def attach_layer(layer: Any, index: int, settings: AdapterSettings) -> set[str]:
+    """Freeze one layer and give it adapters; returns the targets found."""
+    seed = settings.seed * 1_000_003 + index * 1009
+    found = _attach_linear(layer.self_attn, ATTENTION_PARTS, settings, seed)
+    if not isinstance(layer.mlp, MoeBlock):
+        return found | _attach_linear(layer.mlp, DENSE_PARTS, settings, seed + 100)
+    layer.mlp.experts.add_adapters(settings, seed + 100)
+    found |= set(layer.mlp.experts.targets)
+    return found | _attach_router(layer.mlp.gate, settings, seed + 200)
+
+
 def _attach_linear(
     parent: nn.Module, parts: Mapping[str, str], settings: AdapterSettings, seed: int
 ) -> set[str]:
@@ -181,7 +186,7 @@ def _attach_linear(
     found: set[str] = set()
     for at, (target, name) in enumerate(parts.items()):
         base = getattr(parent, name, None)
-        if target in settings.targets and isinstance(base, nn.Linear):
+        if target in settings.targets and isinstance(base, nn.Linear | FrozenLinear):
             swapped = LoraLinear(
                 base, rank=settings.rank, scale=settings.scale, dropout=settings.dropout, seed=seed + at
             )

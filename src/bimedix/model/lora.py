@@ -1,6 +1,7 @@
 """A linear layer with a low-rank adapter beside its frozen weight."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,28 +27,40 @@ def _base(x: Tensor, weight: Tensor | Nf4Weight, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + bias
 
 
+def device_of(weight: Tensor | Nf4Weight) -> torch.device:
+    """Return where a weight lies."""
+    return weight.packed.device if isinstance(weight, Nf4Weight) else weight.device
+
+
+def _still(parameter: Tensor) -> nn.Parameter:
+    """Return the same values as a parameter that is not trained."""
+    return nn.Parameter(parameter.detach(), requires_grad=False)
+
+
 class FrozenLinear(nn.Module):
     """A linear layer without an adapter, with its weight plain or in NF4."""
 
-    def __init__(self, base: nn.Linear) -> None:
+    def __init__(self, base: "nn.Linear | FrozenLinear") -> None:
         super().__init__()
-        self.weight: nn.Parameter | Nf4Weight = nn.Parameter(base.weight.detach(), requires_grad=False)
-        self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
+        weight = base.weight
+        self.weight: nn.Parameter | Nf4Weight = weight if isinstance(weight, Nf4Weight) else _still(weight)
+        bias = cast(Tensor | None, base.bias)
+        self.bias: nn.Parameter | None = None if bias is None else _still(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output."""
         return _base(x, self.weight, self.bias)
 
 
-class LoraLinear(nn.Module):
+class LoraLinear(FrozenLinear):
     """y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ, with W and b frozen; A, B in float32."""
 
-    def __init__(self, base: nn.Linear, *, rank: int, scale: float, dropout: float, seed: int) -> None:
-        super().__init__()
-        self.weight: nn.Parameter | Nf4Weight = nn.Parameter(base.weight.detach(), requires_grad=False)
-        self.bias = None if base.bias is None else nn.Parameter(base.bias.detach(), requires_grad=False)
+    def __init__(
+        self, base: nn.Linear | FrozenLinear, *, rank: int, scale: float, dropout: float, seed: int
+    ) -> None:
+        super().__init__(base)
         outputs, inputs = base.weight.shape
-        device = base.weight.device
+        device = device_of(base.weight)
         self.lora_a = nn.Parameter(start_a(rank, inputs, seed=seed).to(device))
         self.lora_b = nn.Parameter(torch.zeros(outputs, rank, device=device))
         self.scale, self.dropout = scale, dropout

@@ -73,7 +73,7 @@ def _stored(file: Path, name: str, told: Any, data: int) -> Stored:
     try:
         start, end = told["data_offsets"]
         place = Stored(file, DTYPES[told["dtype"]], tuple(int(n) for n in told["shape"]), data + int(start))
-        fits = 0 <= start and min(place.shape, default=0) >= 0 and end - start == place.bytes
+        fits = start >= 0 and min(place.shape, default=0) >= 0 and end - start == place.bytes
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file}: the header's entry for {name} is {str(told)[:120]}.") from error
     if not fits:
@@ -138,13 +138,19 @@ class Checkpoint(Mapping[str, Stored]):
         if tensor.numel():
             with place.file.open("rb", buffering=0) as opened:
                 opened.seek(start)
-                _fill(opened, memoryview(tensor.reshape(-1).view(torch.uint8).numpy()), place.file)
+                _fill(opened, _bytes_of(tensor), place.file)
         return tensor
 
     @property
     def bytes(self) -> int:
         """Size of all tensors."""
         return sum(place.bytes for place in self._places.values())
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    """Return a tensor's memory; writing to it writes the tensor."""
+    flat: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(flat)
 
 
 def _fill(opened: Any, buffer: memoryview, file: Path) -> None:
@@ -178,7 +184,6 @@ def write_shard(
             if tensor.dtype != dtype or list(tensor.shape) != list(shape):
                 raise DataError(f"{file}: {name} came as {tensor.dtype} {list(tensor.shape)}.")
             if tensor.numel():
-                flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                out.write(memoryview(flat.numpy()))
+                out.write(_bytes_of(tensor.detach().cpu().contiguous()))
         out.flush()
         os.fsync(out.fileno())
