@@ -4,7 +4,11 @@ Cases, with invented questions whose lengths follow the real sets (Mixtral's tok
 
 - 5shot: letters after five worked examples, short questions (MMLU) and long ones (MedQA);
 - options: continuations of several tokens: Arabic yes / no / maybe after an abstract, option texts;
-- 0shot: letters without examples, short, long and Arabic, where nothing but the question can be shared.
+- 0shot: letters without examples in the nine sets of the papers, English and Arabic, where nothing but the
+  question can be shared;
+- orders: four cyclic orders of the options, letters, after five examples and without; what counts is tokens:
+  lm-eval's, counted as its model is called at batch 1, for one order (`share_of_one_order`) and for four
+  (`naive_ratio`).
 
 Every case is first checked: the same best option on every item, and |difference| of log-probability. lm-eval
 runs at batch 1, 8 and 32 and its best counts (at 8 with --quick). Speed-ups are CPU time on one thread,
@@ -61,16 +65,32 @@ class Task:
     shots: int = 0
     continuations: str = "letters"
     option_words: int = 3
+    quick: bool = True
+    """Also asked with --quick."""
 
 
+NINE_WORDS = {
+    "clinical_knowledge": 18, "college_biology": 28, "college_medicine": 40, "medical_genetics": 16,
+    "professional_medicine": 105, "anatomy": 15, "medqa": 110, "medmcqa": 14, "pubmedqa": 200,
+}  # fmt: skip
+"""Median words of a question, context included: of the same order as in the nine sets."""
 TASKS = (
     Task("mmlu_5shot", "5shot", "en", 22, shots=5),
     Task("medqa_5shot", "5shot", "en", 110, shots=5),
     Task("pubmedqa_ar_words", "options", "ar", 90, continuations="words"),
     Task("medmcqa_texts", "options", "en", 14, continuations="texts", option_words=4),
-    Task("mmlu_0shot", "0shot", "en", 22),
-    Task("medqa_0shot", "0shot", "en", 110),
-    Task("arabic_0shot", "0shot", "ar", 30),
+    *(
+        Task(f"{name}_{code}_0shot", "0shot", code, words, quick=(name, code) in {
+            ("clinical_knowledge", "en"), ("medqa", "en"), ("college_biology", "ar"),
+        })
+        for name, words in NINE_WORDS.items()
+        for code in ("en", "ar")
+    ),
+)  # fmt: skip
+ORDERS = (
+    Task("medqa_5shot", "orders", "en", 110, shots=5),
+    Task("medmcqa_5shot", "orders", "en", 14, shots=5, option_words=4),
+    Task("medqa_0shot", "orders", "en", 110),
 )
 
 
@@ -168,6 +188,48 @@ def measure(
     }  # fmt: skip
 
 
+def turned(context: str, by: int) -> str:
+    """Move the four options of the last question on by `by` places; the letters stay."""
+    *before, a, b, c, d, cue = context.split("\n")
+    texts = [line[3:] for line in (a, b, c, d)]
+    moved = [f"{letter}. {texts[(n + by) % 4]}" for n, letter in enumerate("ABCD")]
+    return "\n".join([*before, *moved, cue])
+
+
+def measure_orders(task: Task, model: Any, tokenizer: Any, count: int) -> dict[str, Any]:
+    """Return tokens that four orders take, beside lm-eval's for one and for four; choices are equal."""
+    from bimedix.evaluate.asking import encode_pairs
+    from bimedix.evaluate.scoring import score
+    from bimedix.evaluate.trie import Scoring
+
+    asked = prompts(task, count)
+    runs = [[(turned(context, by), letters) for context, letters in asked] for by in range(4)]
+    requests = [
+        Scoring(f"{number}@{by}", *encode_pairs(tokenizer, *pair), tree=str(number))
+        for by, run in enumerate(runs)
+        for number, pair in enumerate(run)
+    ]
+    scores, report = score(model, requests, verify=0)
+    read = []
+    seen = model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(
+            (kwargs["input_ids"] if "input_ids" in kwargs else args[0]).numel()
+        ),
+        with_kwargs=True,
+    )
+    equal, totals = 0, []
+    for by, run in enumerate(runs):
+        read.clear()
+        found = theirs(model, tokenizer, run, 1)
+        totals.append(sum(read))
+        equal += sum(_best(values) == _best(scores[f"{n}@{by}"]) for n, values in enumerate(found))
+    seen.remove()
+    return {
+        "share_of_one_order": report.tokens / totals[0], "naive_ratio": sum(totals) / report.tokens,
+        "argmax_equal": equal / len(requests),
+    }  # fmt: skip
+
+
 def _best(values: Sequence[float]) -> int:
     return max(range(len(values)), key=lambda index: values[index])
 
@@ -191,7 +253,7 @@ def main() -> None:
         ours(model, tokenizer, prompts(TASKS[0], 2))
         theirs(model, tokenizer, prompts(TASKS[0], 2), 8)
         groups: dict[str, float] = {}
-        for task in TASKS:
+        for task in (task for task in TASKS if task.quick or not chosen.quick):
             found = measure(
                 task, model, tokenizer, count, (8,) if chosen.quick else (1, 8, 32), 1 if chosen.quick else 3
             )
@@ -202,6 +264,11 @@ def main() -> None:
         figures[f"speedup_options_{size}"] = round(groups["options"], 2)
         figures[f"speedup_worst_{size}"] = round(min(groups.values()), 2)
         figures |= {f"goal_{name}_{size}": goal for name, goal in GOALS[size].items()}
+        if size == "30m":
+            for task in ORDERS:
+                found = measure_orders(task, model, tokenizer, count)
+                equal = min(equal, found["argmax_equal"])
+                figures |= {f"orders_{task.name}_{name}": round(value, 4) for name, value in found.items()}
     figures["argmax_equal"] = equal
     figures["largest_difference"] = apart
     finish(figures, chosen.json, packages=("torch", "transformers", "lm-eval"))
