@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from bimedix.completers.base import Reply, Request  # noqa: E402
 from bimedix.completers.settings import CompleterSettings  # noqa: E402
 from bimedix.errors import DataError, MissingError, RecipeError, UsageError  # noqa: E402
-from bimedix.evaluate import room  # noqa: E402
+from bimedix.evaluate import remote  # noqa: E402
 from bimedix.evaluate.cache import Cache  # noqa: E402
 from bimedix.evaluate.items import read_items  # noqa: E402
 from bimedix.evaluate.room import run  # noqa: E402
@@ -271,7 +271,7 @@ class Parrot:
 
 def test_a_completer_is_asked_in_the_items_own_words(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replies are read; a question without an answer is left out with the reason, and not counted."""
-    monkeypatch.setattr(room, "open_completer", lambda settings, base: Parrot())
+    monkeypatch.setattr(remote, "open_completer", lambda settings, base: Parrot())
     settings = replace(
         SETTINGS,
         benchmarks=SETTINGS.benchmarks[:2],
@@ -298,7 +298,7 @@ def test_rationales_are_compared_with_those_a_person_passed(
     place: Path, items: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three protocols, passed references only, and the four leaderboard files."""
-    monkeypatch.setattr(room, "open_completer", lambda settings, base: Explainer())
+    monkeypatch.setattr(remote, "open_completer", lambda settings, base: Explainer())
     change = msgspec.structs.replace
     marked = [
         change(item, rationale="because of the fever", human_check_passed=number < 4)
@@ -329,7 +329,7 @@ def test_rationales_are_compared_with_those_a_person_passed(
     [
         ({"protocols": ("leters",)}, "Did you mean 'letters'"),
         ({"protocols": ()}, "at least one"),
-        ({"completer": CompleterSettings("openai", model="m")}, "no log-probabilities"),
+        ({"completer": CompleterSettings("openai", model="m"), "protocols": ("options",)}, "no log-prob"),
         ({"shots": 3}, "shots_path"),
         ({"with_rationale": True}, "rationales are generated"),
         ({"rationale_protocols": ("bimedics",)}, "Did you mean 'bimedix'"),

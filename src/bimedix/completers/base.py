@@ -44,6 +44,9 @@ class Request(Struct, frozen=True):
     schema: dict[str, Any] | None = None
     """JSON Schema that the answer has to fill, where the endpoint can enforce one."""
     job: Job | None = None
+    top_logprobs: int = 0
+    """How many of the likeliest tokens are wanted at every place of the answer, with their log-probability,
+    where the endpoint offers them; 0: none."""
 
 
 class Reply(Struct, frozen=True):
@@ -61,6 +64,9 @@ class Reply(Struct, frozen=True):
     """Key of the call in the ledger."""
     cached: bool = False
     """Answered from the ledger, at no cost."""
+    top_logprobs: tuple[tuple[tuple[str, float], ...], ...] = ()
+    """For every token of the answer, the likeliest ones and their natural log-probability; empty: not offered
+    or not asked for."""
     error: str = ""
     """The endpoint's words when `finish` is `error`; the talk decides what that means for its record."""
 

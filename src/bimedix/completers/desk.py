@@ -59,9 +59,12 @@ class Desk:
         self._last_error = ""
 
     async def answer(self, request: Request) -> Reply:
-        """Return the reply; an answer cut at its limit is asked for once more, with twice the limit."""
+        """Return the reply; an answer cut at its limit is asked for once more, with twice the limit.
+
+        Not where its likeliest tokens were wanted: then only its beginning counts.
+        """
         reply = await self._once(request)
-        if reply.finish == "length":
+        if reply.finish == "length" and not reply.top_logprobs:
             longer = structs.replace(request, max_new_tokens=2 * request.max_new_tokens)
             second = await self._once(longer)
             reply = second if second.finish != "error" else reply

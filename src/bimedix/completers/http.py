@@ -43,6 +43,7 @@ class Said:
     """As reported, without reasoning."""
     tokens_cached: int = 0
     tokens_reasoning: int = 0
+    top_logprobs: tuple[tuple[tuple[str, float], ...], ...] = ()
 
 
 class HttpEndpoint(ABC):
@@ -138,6 +139,7 @@ class HttpEndpoint(ABC):
             tokens_out=tokens_out,
             cost_usd=None if price is None else cost_usd(price, tokens_in, tokens_out, said.tokens_cached),
             error="empty answer" if empty else "",
+            top_logprobs=said.top_logprobs,
         )
         usage: Usage = "estimated" if "estimated" in (whose_in, whose_out) else "reported"
         outcome: Outcome = "empty" if empty else "answer"

@@ -13,7 +13,8 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 def call_body(request: Request) -> dict[str, Any]:
     """Return everything of a request that can change its answer, as JSON values."""
-    return {
+    wanted = {"top_logprobs": int(request.top_logprobs)} if request.top_logprobs else {}
+    return wanted | {
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         "max_new_tokens": int(request.max_new_tokens),
         "temperature": float(request.temperature),

@@ -54,6 +54,8 @@ class OpenAiCompleter(HttpEndpoint):
         if request.schema is not None:
             schema = {"name": request.purpose.replace("-", "_") or "answer", "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": {**schema, "strict": True}}
+        if request.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         return body | self.extra
 
     def read_answer(self, request: Request, answer: dict[str, Any]) -> Reading:
@@ -77,6 +79,7 @@ class OpenAiCompleter(HttpEndpoint):
             tokens_out=told_out - reasoning if isinstance(told_out, int) else None,
             tokens_cached=_detail(usage, "prompt_tokens_details", "cached_tokens"),
             tokens_reasoning=reasoning,
+            top_logprobs=_top_logprobs(choice.get("logprobs")) if request.top_logprobs else (),
         )
         return self.book(request, said)
 
@@ -86,6 +89,18 @@ def _plain(content: Any) -> str:
     if isinstance(content, list):
         return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return str(content or "")
+
+
+def _top_logprobs(block: Any) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """Return token texts and log-probabilities, place by place; empty when they are not as they should be."""
+    places = block.get("content") if isinstance(block, dict) else None
+    try:
+        return tuple(
+            tuple((str(top["token"]), float(top["logprob"])) for top in place["top_logprobs"])
+            for place in places or ()
+        )
+    except (TypeError, KeyError, ValueError):
+        return ()
 
 
 def _detail(usage: dict[str, Any], group: str, name: str) -> int:

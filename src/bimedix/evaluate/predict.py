@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from bimedix.completers.base import Reply, Request, Talk
 from bimedix.evaluate.items import Asked
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS_PER_CHARACTER
 from bimedix.prompts.questions import read_answer
-from bimedix.records import Message, Prediction
+from bimedix.records import Prediction
 
 
 def order_protocol(by: int) -> str:
@@ -56,6 +55,23 @@ def from_scores(
     )
 
 
+def unread(asked: Asked, protocol: str, *, model: str, text: str, by: int = 0) -> Prediction:
+    """Return the prediction of an answer that names no option: wrong, and counted as not read."""
+    item = asked.item
+    return Prediction(
+        id=item.id,
+        language=item.language,
+        benchmark=asked.benchmark,
+        model=model,
+        protocol=order_protocol(by) if by else protocol,
+        options=len(item.options),
+        gold=item.answers,
+        chosen=(),
+        correct=False,
+        text=text,
+    )
+
+
 def from_reply(asked: Asked, text: str, *, model: str) -> Prediction:
     """Return the prediction that a reply reads as; `chosen` is empty when it could not be read."""
     item = asked.item
@@ -72,13 +88,6 @@ def from_reply(asked: Asked, text: str, *, model: str) -> Prediction:
         correct=chosen == item.answers,
         text=text,
     )
-
-
-def answer_talk(asked: Asked, messages: tuple[Message, ...], max_new_tokens: int) -> Talk[Reply]:
-    """Ask one question of a completer."""
-    request = Request(messages, "answer", asked.item.id, max_new_tokens=max_new_tokens)
-    (reply,) = yield (request,)
-    return reply
 
 
 def probabilities(prediction: Prediction) -> tuple[float, ...]:

@@ -14,9 +14,6 @@ from typing import Any, cast
 
 import msgspec
 
-from bimedix.completers.base import Reply, Talk
-from bimedix.completers.runner import run_talks
-from bimedix.completers.settings import CompleterSettings, open_completer
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
@@ -24,8 +21,9 @@ from bimedix.evaluate.exports import lm_eval_results
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
 from bimedix.evaluate.leaderboard import write_leaderboard
 from bimedix.evaluate.page import items_of, render_page
-from bimedix.evaluate.predict import answer_talk, from_reply, from_scores
+from bimedix.evaluate.predict import from_reply, from_scores
 from bimedix.evaluate.rationales import Protocol, paired, rationale_pairs, score_rationales
+from bimedix.evaluate.remote import ask_completer
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
 from bimedix.evaluate.soundness import SetReport, check_sound
 from bimedix.evaluate.table import Table, make_table
@@ -91,7 +89,11 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             work.integrity = check_sound(work.asked, out, refuse=settings.integrity == "refuse")
         predictions = []
         chosen = settings.completer
-        rows = _from_completer(work, chosen, stage) if chosen else _from_models(work, inputs)
+        if chosen:
+            asker = Asker(None, settings.template, 0, _shots(settings, context))
+            rows = ask_completer(work.asked, asker, settings, chosen, context, stage, work.reports)
+        else:
+            rows = _from_models(work, inputs)
         for prediction in rows:
             predictions.append(prediction)
             stage.write(prediction)
@@ -364,33 +366,3 @@ def _generated(work: _Run, subject: Subject) -> Iterator[Prediction]:
     for key, entry in entries.items():
         text = asker.tokenizer.decode(list(replies[key]), skip_special_tokens=True).strip()
         yield from_reply(entry, text, model=subject.name)
-
-
-# --- completers
-
-
-def _from_completer(work: _Run, chosen: CompleterSettings, stage: StageWriter) -> Iterator[Prediction]:
-    """Ask a completer; a question that it does not answer is left out and kept, not counted as wrong."""
-    settings, context = work.settings, work.context
-    asker = Asker(None, settings.template, 0, _shots(settings, context))
-    entries = {entry.key: entry for entry in work.asked}
-    replies = run_talks(
-        ((key, _talk(entry, asker, settings)) for key, entry in entries.items()),
-        open_completer(chosen, context.base),
-        context.calls,
-        progress=context.progress,
-        name=ROOM,
-        budget_usd=chosen.budget_usd,
-        total=len(entries),
-    )
-    for key, reply in replies:
-        entry = entries[key]
-        if reply.finish == "error":
-            stage.drop(entry.item, "the endpoint gave no answer", place=entry.benchmark, detail=reply.error)
-        else:
-            yield from_reply(entry, reply.text, model=chosen.model or chosen.kind)
-
-
-def _talk(entry: Asked, asker: Asker, settings: Settings) -> Talk[Reply]:
-    messages = asker.messages(entry.item, with_rationale=settings.with_rationale)
-    return answer_talk(entry, messages, settings.max_new_tokens)

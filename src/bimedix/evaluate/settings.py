@@ -74,7 +74,8 @@ class Settings:
     compare_base: bool = True
     """Also score the base without its adapter, and compare item by item."""
     completer: CompleterSettings | None = None
-    """Who answers in place of a local model (`generation` only): an endpoint, or a recording of one."""
+    """Who answers in place of a local model (`letters` where it offers log-probabilities, `generation`): an
+    endpoint, or a recording of one."""
     tokenizer: str = ""
     """Tokenizer folder, hub id or `mixtral`; empty: the model's own."""
     template: str = "mixtral"
@@ -125,10 +126,11 @@ class Settings:
                 )
         if not self.protocols or len(set(self.protocols)) != len(self.protocols):
             raise RecipeError("[evaluate] protocols: name at least one, and each once.")
-        if self.completer and set(self.protocols) != {GENERATION}:
+        if self.completer and not set(self.protocols) <= {LETTERS, GENERATION}:
             raise RecipeError(
-                "[evaluate] a completer gives replies, no log-probabilities of chosen words.\n"
-                f'  Set `protocols = ["{GENERATION}"]`, or score a local model.'
+                "[evaluate] a completer gives replies and the likeliest letters, no log-probabilities of "
+                f"chosen words.\n  Set `protocols` to `{LETTERS}`, `{GENERATION}` or both, or score a local "
+                "model."
             )
         if self.orders < 1 or (self.orders > 1 and LETTERS not in self.protocols):
             raise RecipeError(f"[evaluate] orders = {self.orders}: 1 or more, and with protocol `{LETTERS}`.")
