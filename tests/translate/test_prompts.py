@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bimedix.integrity.checks import check_pair
 from bimedix.languages import LANGUAGES
 from bimedix.prompts.data import data_block
 from bimedix.prompts.judging import (
@@ -17,13 +18,23 @@ from bimedix.prompts.judging import (
 from bimedix.prompts.replies import ReplyError
 from bimedix.prompts.translation import (
     Surroundings,
+    example,
     prompt_hash,
     read_fields,
     revise_messages,
     text_id,
     translate_messages,
 )
+from bimedix.records import MultipleChoice, Origin, with_fields
 
+EXAMPLE_ITEM = MultipleChoice(
+    "e",
+    "en",
+    Origin("prompt"),
+    example("en").fields["question"],
+    tuple(example("en").fields.values())[1:],
+    (3,),
+)
 FIELDS = {"question": "Give 5 mg of warfarin?", "options.0": "Yes", "options.1": "No"}
 ARABIC = {"question": "هل يُعطى 5 ملغ من الوارفارين؟", "options.0": "نعم", "options.1": "لا"}
 
@@ -179,3 +190,19 @@ def test_a_span_stands_when_two_judges_name_it() -> None:
         ("5 ملغ من الوارفارين", "critical")
     ]
     assert len(standing_spans([first])) == 2
+
+
+@pytest.mark.parametrize("source", LANGUAGES)
+@pytest.mark.parametrize("target", LANGUAGES)
+def test_the_example_is_itself_a_right_translation_with_a_canary(source: str, target: str) -> None:
+    """The same question in every language passes the checks of any translation; both sides are shown."""
+    ours, theirs = (
+        with_fields(EXAMPLE_ITEM, example(code).fields, language=code, id=f"e@{code}")
+        for code in (source, target)
+    )
+    system = translate_messages({"text": "x"}, source, target)[0].content
+
+    assert source == target or [f for f in check_pair(ours, theirs) if f.severity == "error"] == []
+    for code in (source, target):
+        assert example(code).canary in example(code).fields["question"]
+        assert example(code).canary in system

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bimedix.languages import language
 from bimedix.prompts.data import data_block, fill, has_prompt, prompt_text
 from bimedix.prompts.replies import ReplyError, Rung, read_object, require_id
@@ -33,6 +35,14 @@ class Surroundings:
 
 
 NOTHING = Surroundings()
+
+
+class Example(NamedTuple):
+    """What the prompt shows of a language: one exam question, the same in all languages."""
+
+    canary: str
+    """Words of it that no medical text holds: an exact search finds them wherever the example leaked."""
+    fields: dict[str, str]
 
 
 class ReadFields(NamedTuple):
@@ -68,6 +78,13 @@ def revise_messages(
     return _messages("revise", source, target, text_id(source, target, fields), data)
 
 
+@cache
+def example(code: str) -> Example:
+    """Return the example in a language, from `translation/example.CODE.txt`: canary, question, options."""
+    canary, question, *options = prompt_text(FOLDER, f"example.{language(code).code}").splitlines()
+    return Example(canary, {"question": question} | {f"options.{n}": o for n, o in enumerate(options)})
+
+
 def _messages(task: str, source: str, target: str, id: str, data: Mapping[str, Any]) -> tuple[Message, ...]:
     system = fill(_system(task, source, target), {"id": id})
     return Message("system", system), Message("user", data_block(dict(data)))
@@ -77,7 +94,12 @@ def _messages(task: str, source: str, target: str, id: str, data: Mapping[str, A
 def _system(task: str, source: str, target: str) -> str:
     names = {"source_name": language(source).name, "target_name": language(target).name}
     pair = fill(prompt_text(FOLDER, _pair_file(source, target)), names)
-    return fill(prompt_text(FOLDER, task), {**names, "pair": pair, "id": "$id"})
+    shown = {"example_source": _shown(source), "example_target": _shown(target)}
+    return fill(prompt_text(FOLDER, task), {**names, **shown, "pair": pair, "id": "$id"})
+
+
+def _shown(code: str) -> str:
+    return msgspec.json.encode(example(code).fields).decode()
 
 
 def _pair_file(source: str, target: str) -> str:

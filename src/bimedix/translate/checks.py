@@ -9,10 +9,11 @@ from bimedix.files import require_file
 from bimedix.integrity.checks import CHECKS, check_pair
 from bimedix.integrity.terms import Glossary, Term
 from bimedix.records import Finding, Item
+from bimedix.translate.guard import leaks
 from bimedix.translate.settings import Settings
 
-_OF_RECORDS = ("key", "option", "structure", "unit")
-"""Names under which checks of whole records report, and units, which are read with the numbers."""
+_OF_RECORDS = ("key", "option", "structure", "unit", "leak")
+"""Names under which checks of records and the guard report, and units, which are read with the numbers."""
 
 
 class Checks:
@@ -33,7 +34,7 @@ class Checks:
 
     def __call__(self, source: Item, target: Item) -> tuple[Finding, ...]:
         """Return what the chosen checks find."""
-        found = check_pair(source, target, self._glossary(source.language))
+        found = (*check_pair(source, target, self._glossary(source.language)), *leaks(source, target))
         return tuple(finding for finding in found if self._wanted is None or finding.check in self._wanted)
 
     def _glossary(self, source: str) -> Glossary | None:

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from bimedix.files import read_records, write_records
 from bimedix.integrity.sets import check_set
+from bimedix.prompts.translation import example
 from bimedix.records import Finding, Item, Translation, item_fields
 from bimedix.translate.routing import INSTRUCTION, NO_TRUST, route_of
 from bimedix.translate.settings import Settings
@@ -28,7 +29,8 @@ def compared(
     drafts = out / _DRAFT
     write_records(drafts, translations)
     pairs = ((t.id, _text(t.source), _text(t.target)) for t in read_records(drafts, Translation) if t.target)
-    found = check_set(pairs)
+    shown = "\n".join(example(settings.target_language).fields.values())
+    found = check_set(pairs, examples=[shown])
     for translation in read_records(drafts, Translation):
         findings = found.get(translation.id, ())
         yield with_findings(translation, findings, seed=seed, settings=settings) if findings else translation

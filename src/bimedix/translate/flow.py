@@ -151,7 +151,8 @@ def translate_item(item: Item, settings: Settings, tools: Tools, *, seed: int) -
 
 def _translation(case: _Case, attempts: Sequence[Attempt]) -> Translation:
     best = best_of(attempts)
-    flags = [INSTRUCTION] if instruction_signs(case.fields.values()) else []
+    read = (*case.fields.values(), *attempts[best].fields.values())
+    flags = [INSTRUCTION] if instruction_signs(read) else []
     flags += [case.tools.doubt] if case.tools.doubt else []
     target = case.as_item(attempts[best].fields)
     routing = route_of(attempts[best], case.settings, id=target.id, seed=case.seed, flags=flags)
