@@ -4,6 +4,7 @@ Pure functions; each returns short, countable reasons. Source: data.md, section 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bimedix.integrity.numbers import Number
@@ -12,8 +13,9 @@ from bimedix.integrity.units import same_quantity
 from bimedix.languages import language
 from bimedix.records import MultipleChoice, Turn, item_fields
 from bimedix.synthesize.settings import Settings
-from bimedix.text import normalise
+from bimedix.text import normalise, words, written_in
 
+OTHER_LANGUAGE = "is not in the item's language"
 _EXAM_WORDS: dict[str, tuple[str, ...]] = {
     "en": (
         r"\baccording to the question\b", r"\b(?:this|the) (?:exam|test) question\b", r"\banswer choices?\b",
@@ -39,7 +41,19 @@ _EXAM_WORDS: dict[str, tuple[str, ...]] = {
 """Words of exams, matched in the normalised text of a turn."""
 _EXAM = {code: re.compile("|".join(patterns)) for code, patterns in _EXAM_WORDS.items()}
 _QUESTION_ENDS = ("?", "؟", "？")
+_ASKS = re.compile(r"[?؟？]|か。")
 _LONG_OPTION = 6
+_COMMON: dict[str, frozenset[str]] = {
+    code: frozenset(words.split())
+    for code, words in {
+        "en": "the and is are you of with have this for your not",
+        "es": "el los las que usted una es con está por tiene del su y",
+        "fr": "le les des est vous une et avec pour dans votre pas qui du",
+        "ja": "の は を に が で と も です ます",
+        "zh": "的 是 您 了 不 我 你 和 这 为",
+    }.items()
+}
+"""Words (zh and ja: characters) that tell languages of one script apart."""
 
 
 def dialogue_problems(
@@ -63,12 +77,26 @@ def _shape(turns: Sequence[Turn], exchanges: int, settings: Settings) -> Iterato
 
 
 def _content(item: MultipleChoice, turns: Sequence[Turn]) -> Iterator[str]:
+    if not is_in_language("\n".join(turn.text for turn in turns), item.language):
+        yield OTHER_LANGUAGE
+    if not any(turn.role == "assistant" and _ASKS.search(turn.text) for turn in turns[:-1]):
+        yield "concludes before it has asked"
     if speaks_of_exam(item.language, [turn.text for turn in turns]):
         yield "speaks of an exam"
     if any(_reads_options(item, turn.text) for turn in turns):
         yield "reads the options out"
     if made_up_numbers(item, [turn.text for turn in turns]):
         yield "a number is not in the item"
+
+
+def is_in_language(text: str, code: str) -> bool:
+    """Tell whether a text is in the script of a language, and in no other language of that script."""
+    if not written_in(text, code):
+        return False
+    row, found = language(code), Counter(words(text.lower(), code))
+    rivals = [c for c in _COMMON if language(c).script == row.script]
+    counts = {c: sum(found[word] for word in _COMMON[c]) for c in rivals}
+    return not counts or counts[row.code] == max(counts.values())
 
 
 def speaks_of_exam(code: str, texts: Sequence[str]) -> bool:

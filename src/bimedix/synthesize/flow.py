@@ -30,7 +30,7 @@ from bimedix.prompts.synthesis import (
     read_rationale,
 )
 from bimedix.records import Dialogue, MultipleChoice, Turn
-from bimedix.synthesize.faithful import dialogue_problems, speaks_of_exam
+from bimedix.synthesize.faithful import OTHER_LANGUAGE, dialogue_problems, is_in_language, speaks_of_exam
 from bimedix.synthesize.settings import Settings
 
 NOT_GOLD = "does not reach the gold answer"
@@ -139,6 +139,8 @@ def _rationale_problem(item: MultipleChoice, rationale: Rationale) -> str:
     if rationale.answers != gold_ids(item):
         return OTHER_ANSWER
     texts = [*rationale.options.values(), rationale.conclusion]
+    if not is_in_language("\n".join(texts), item.language):
+        return OTHER_LANGUAGE
     return "speaks of letters or of an exam" if speaks_of_exam(item.language, texts) else ""
 
 
