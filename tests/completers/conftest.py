@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stub import running_stub
+from stub import clear, running_stub
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +16,10 @@ def endpoint() -> Iterator[str]:
     """Address of a stub without latency or cap."""
     with running_stub() as address:
         yield address
+
+
+@pytest.fixture
+def address(endpoint: str) -> str:
+    """The stub with an empty ledger."""
+    clear(endpoint)
+    return endpoint

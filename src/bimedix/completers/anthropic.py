@@ -33,6 +33,7 @@ class AnthropicCompleter(HttpEndpoint):
             name=f"anthropic:{base_url}#{model}{added}", model=model, key=key, parallel=parallel, price=price,
             timeout_s=timeout_s, max_wait_s=max_wait_s,
         )  # fmt: skip
+        self.root = base_url
         self.url = f"{base_url}/messages"
         self.extra = extra or {}
 

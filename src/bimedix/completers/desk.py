@@ -6,6 +6,7 @@ What is asked again, how long to wait and when to give up follow the table of da
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,7 +15,9 @@ from msgspec import structs
 
 from bimedix.completers.base import Completer, Reply, Request
 from bimedix.completers.endpoint import (
+    TOO_FAST,
     AccessError,
+    Bound,
     BudgetError,
     Endpoint,
     EndpointError,
@@ -36,7 +39,6 @@ BARREN_CALLS = 8
 """So many calls in a row given up, with no answer between them, stop the run."""
 MALFORMED_CALLS = 20
 """So many calls refused as malformed, before any was answered, stop the run."""
-TOO_FAST = frozenset({429, 503, 529})
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode_reply = msgspec.json.Decoder(Reply).decode
@@ -46,8 +48,16 @@ class Desk:
     """One completer, its ledger, its lane and its budget."""
 
     def __init__(
-        self, completer: Completer, ledger: Ledger, *, budget_usd: float | None, recorder: Recorder | None
+        self,
+        completer: Completer,
+        ledger: Ledger,
+        *,
+        budget_usd: float | None,
+        recorder: Recorder | None,
+        say: Callable[[str], None],
     ) -> None:
+        if isinstance(completer, Bound):
+            completer.bind(ledger, say)
         self.completer, self.ledger, self.recorder = completer, ledger, recorder
         self.endpoint = completer if isinstance(completer, Endpoint) else None
         self.lane = Lane(completer.parallel, paced=self.endpoint is not None and self.endpoint.paced)

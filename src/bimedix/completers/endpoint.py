@@ -4,15 +4,21 @@ Between the two steps the ledger keeps the bytes, so that a reader that fails, o
 month, costs no second call.
 """
 
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from bimedix.completers.base import Reply, Request
 from bimedix.errors import BimedixError, UsageError
 
+if TYPE_CHECKING:
+    from bimedix.completers.ledger import Ledger
+
 Outcome = Literal["answer", "empty", "wait", "retry", "fail", "stop"]
 Billed = Literal["yes", "no", "possibly"]
+TOO_FAST = frozenset({429, 503, 529})
+"""Statuses that ask for a slower pace."""
 
 
 class BudgetError(BimedixError):
@@ -43,6 +49,8 @@ class RawAnswer(Struct, frozen=True):
     """False: the request never left, so it cannot be billed."""
     adopted: bool = False
     """It answers an earlier attempt of this call, one that a killed run had left at the provider."""
+    batch: str = ""
+    """Id of the provider's batch that it came in, billed at the batch price; empty: an online call."""
 
 
 class Reading(Struct, frozen=True):
@@ -89,4 +97,13 @@ class Endpoint(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """An endpoint that writes down more than its calls, such as what it has submitted."""
+
+    def bind(self, ledger: "Ledger", say: Callable[[str], None]) -> None:
+        """Take the run's ledger, and the function that tells the person at the screen."""
         ...

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from msgspec import structs
 
 from bimedix.completers.base import Reply, Request
 from bimedix.completers.endpoint import Billed, Outcome, RawAnswer, Reading
@@ -49,10 +50,13 @@ class Said:
 class HttpEndpoint(ABC):
     """Sends requests over one pooled aiohttp session, and reads what every provider does alike.
 
-    Subclasses give `url`, `headers`, `body` and `read_answer`.
+    Subclasses give `root`, `url`, `headers`, `body` and `read_answer`.
     """
 
+    root: str
+    """Address up to and with /v1."""
     url: str
+    """Where calls go."""
     paced = True
     tries = 6
     backoff_s = 0.5
@@ -99,9 +103,9 @@ class HttpEndpoint(ABC):
                 status, headers = response.status, cast("dict[str, str]", response.headers)
                 body = await _read_bounded(response)
         except aiohttp.ClientConnectorError as error:
-            return RawAnswer(0, error=self._shown(error), sent=False)
+            return RawAnswer(0, error=self.shown(error), sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return self._answer(status, body, headers, self._shown(error))
+            return self._answer(status, body, headers, self.shown(error))
         return self._answer(status, body, headers, "")
 
     def read(self, request: Request, raw: RawAnswer) -> Reading:
@@ -121,7 +125,8 @@ class HttpEndpoint(ABC):
             )
         if not isinstance(answer, dict):
             return self._failed("retry", "possibly", "status 200 with JSON that is no object")
-        return self.read_answer(request, answer)
+        reading = self.read_answer(request, answer)
+        return self._at_batch_price(reading) if raw.batch else reading
 
     def book(self, request: Request, said: Said) -> Reading:
         """Make the reply: finish reason, tokens that can be believed, cost."""
@@ -145,6 +150,14 @@ class HttpEndpoint(ABC):
         outcome: Outcome = "empty" if empty else "answer"
         return Reading(outcome, reply, "yes", said.tokens_cached, said.tokens_reasoning, usage)
 
+    def _at_batch_price(self, reading: Reading) -> Reading:
+        cost = reading.reply.cost_usd
+        if self.price is None or cost is None:
+            return reading
+        return structs.replace(
+            reading, reply=structs.replace(reading.reply, cost_usd=cost * self.price.batch)
+        )
+
     def estimate_usd(self, request: Request) -> float | None:
         """Return what one call costs at most: every 2 bytes of prompt a token, the answer at its limit."""
         if self.price is None:
@@ -161,6 +174,19 @@ class HttpEndpoint(ABC):
         if self._session:
             await self._session.close()
             self._session = None
+
+    def open(
+        self, method: str, url: str, data: Any, *, as_json: bool
+    ) -> "aiohttp.client._RequestContextManager":
+        """Begin a request that is no call, such as those of a batch API; the body may take an hour."""
+        session = self._open()
+        headers = dict(self._headers)
+        if not as_json:
+            del headers["Content-Type"]
+        timeout = aiohttp.ClientTimeout(total=3600.0, sock_connect=30, sock_read=self.timeout_s)
+        return session.request(
+            method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -180,7 +206,8 @@ class HttpEndpoint(ABC):
         kind, retry_after = headers.get("Content-Type", ""), headers.get("Retry-After", "")
         return RawAnswer(status, body, kind, retry_after, request_id, error)
 
-    def _shown(self, error: BaseException) -> str:
+    def shown(self, error: BaseException) -> str:
+        """Return an error in words that hold no key."""
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         return text.replace(self._key, "***") if self._key else text
 

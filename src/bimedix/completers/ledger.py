@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from bimedix.completers.base import Request
@@ -26,7 +27,8 @@ from bimedix.errors import DataError
 from bimedix.files import require_file
 
 V = TypeVar("V")
-SCHEMA = 1
+SCHEMA = 2
+"""2 added `batches`, `strays` and `attempts.batch`."""
 GROUP_ROWS = 64
 GROUP_S = 0.02
 
@@ -59,7 +61,8 @@ CREATE TABLE IF NOT EXISTS attempts (
     usage TEXT,                     -- reported, estimated
     estimate_usd REAL,              -- reserved before sending
     cost_usd REAL,                  -- NULL: price not known
-    billed TEXT                     -- yes, no, possibly
+    billed TEXT,                    -- yes, no, possibly
+    batch TEXT NOT NULL DEFAULT ''  -- the provider's batch that it came in
 );
 CREATE TABLE IF NOT EXISTS answers (attempt INTEGER PRIMARY KEY, raw BLOB NOT NULL);  -- as they came
 CREATE INDEX IF NOT EXISTS attempts_by_key ON attempts (key);
@@ -73,11 +76,24 @@ CREATE TABLE IF NOT EXISTS uses (
     run TEXT NOT NULL,              -- the first one
     PRIMARY KEY (stage, record_id, purpose, sample, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+    part TEXT PRIMARY KEY,          -- our own name for it
+    completer TEXT NOT NULL,
+    planned REAL NOT NULL,          -- seconds since 1970: committed before anything is uploaded
+    state TEXT NOT NULL,            -- planned, submitted, harvested (every call has an answer), refused
+    id TEXT NOT NULL,               -- the provider's; empty: not known
+    keys TEXT NOT NULL              -- JSON list of call keys, which are the custom ids
+);
+CREATE TABLE IF NOT EXISTS strays (  -- lines of results that belong to no call of their batch
+    batch TEXT NOT NULL,
+    custom_id TEXT,
+    line BLOB NOT NULL
+);
 """
 _CALL = "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET state = excluded.state"
 _INTENT = "INSERT INTO attempts (id, key, run, stage, sent, estimate_usd) VALUES (?, ?, ?, ?, ?, ?)"
 _ANSWER = """UPDATE attempts SET ended = ?, status = ?, retry_after = ?, request_id = ?, content_type = ?,
-    error = ? WHERE id = ?"""
+    error = ?, batch = ? WHERE id = ?"""
 _RAW = "INSERT INTO answers VALUES (?, ?)"
 _READING = """UPDATE attempts SET outcome = ?, model = ?, tokens_in = ?, tokens_out = ?, tokens_cached = ?,
     tokens_reasoning = ?, usage = ?, cost_usd = ?, billed = ? WHERE id = ?"""
@@ -85,9 +101,13 @@ _FREE = """INSERT INTO attempts (id, key, run, stage, sent, ended, outcome, mode
     tokens_out, cost_usd, billed) VALUES (?, ?, ?, ?, ?, ?, 'answer', ?, ?, ?, 0, 'no')"""
 _USE = "INSERT OR IGNORE INTO uses VALUES (?, ?, ?, ?, ?, ?)"
 _STORED = """SELECT calls.state, attempts.id, outcome, status, raw, content_type, retry_after,
-    request_id, error FROM calls LEFT JOIN attempts ON attempts.key = calls.key
+    request_id, error, batch FROM calls LEFT JOIN attempts ON attempts.key = calls.key
     LEFT JOIN answers ON answers.attempt = attempts.id
     WHERE calls.key = ? ORDER BY attempts.id"""
+_OPEN_BATCHES = """SELECT part, id, keys, planned,
+    EXISTS (SELECT 1 FROM json_each(keys) JOIN calls ON calls.key = json_each.value
+        WHERE calls.state = 'asked')
+    FROM batches WHERE completer = ? AND state IN ('planned', 'submitted') ORDER BY planned DESC"""
 _TOTALS = """SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0),
     coalesce(sum(cost_usd), 0), coalesce(sum(CASE WHEN billed = 'possibly' THEN estimate_usd END), 0),
     coalesce(sum(outcome = 'lost'), 0), coalesce(sum(billed = 'possibly'), 0),
@@ -114,6 +134,19 @@ class Lost(Struct, frozen=True):
     stage: str
     sent: float
     estimate_usd: float | None
+
+
+class Submission(Struct, frozen=True):
+    """A batch of calls, written down before anything of it goes out."""
+
+    part: str
+    """Our own name for it."""
+    id: str
+    """The provider's; empty while it is not known whether the provider has it."""
+    keys: frozenset[str]
+    """Call keys, which are the custom ids."""
+    planned: float
+    """Seconds since 1970."""
 
 
 class Totals(Struct, frozen=True):
@@ -167,12 +200,11 @@ class Ledger:
             return None
         empties = sum(row[2] == "empty" for row in rows)
         best: Stored | None = None
-        for state, attempt, outcome, status, body, kind, retry_after, request_id, error in rows:
+        for state, attempt, outcome, status, body, kind, retry_after, request_id, error, batch in rows:
             unread = outcome is None and body is not None
             if body is not None and (outcome in {"answer", "empty"} or unread):
-                raw = RawAnswer(
-                    status or 0, body, kind or "", retry_after or "", request_id or "", error or ""
-                )
+                told = (kind or "", retry_after or "", request_id or "", error or "")
+                raw = RawAnswer(status or 0, body, *told, batch=batch or "")
                 best = Stored(state, raw, attempt, unread, empties)
         return best or Stored(rows[0][0], None, empties=empties)
 
@@ -187,7 +219,7 @@ class Ledger:
         """Commit an answer as it came, before anyone reads it."""
         if raw.status:
             self._add(_RAW, (attempt, raw.body))
-        row = (raw.status, raw.retry_after, raw.request_id, raw.content_type, raw.error, attempt)
+        row = (raw.status, raw.retry_after, raw.request_id, raw.content_type, raw.error, raw.batch, attempt)
         await self.commit(_ANSWER, (time.time(), *row))
 
     def adopt(self, key: str) -> None:
@@ -228,6 +260,37 @@ class Ledger:
         """Return the attempts that a kill cut off."""
         query = "SELECT key, stage, sent, estimate_usd FROM attempts WHERE outcome = 'lost' ORDER BY id"
         return [Lost(*row) for row in self._read.execute(query)]
+
+    async def plan_batch(self, part: str, completer: str, keys: list[str]) -> Submission:
+        """Commit that a batch of these calls is about to go out."""
+        planned = time.time()
+        row = (part, completer, planned, "planned", "", msgspec.json.encode(keys).decode())
+        await self.commit("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
+        return Submission(part, "", frozenset(keys), planned)
+
+    async def note_batch(self, part: str, state: str, id: str = "") -> None:
+        """Commit what became of a batch."""
+        await self.commit("UPDATE batches SET state = ?, id = ? WHERE part = ?", (state, id, part))
+
+    async def open_batches(self, completer: str) -> list[Submission]:
+        """Return the batches that may still hold answers, newest first; those without any are closed."""
+        found = []
+        rows = self._read.execute(_OPEN_BATCHES, (completer,)).fetchall()
+        for part, provider_id, keys, planned, asked in rows:
+            if asked:
+                found.append(Submission(part, provider_id, frozenset(msgspec.json.decode(keys)), planned))
+            else:
+                await self.note_batch(part, "harvested", provider_id)
+        return found
+
+    def known_batches(self, completer: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Return (our names, the provider's ids) of all batches of a completer that were ever planned."""
+        rows = self._read.execute("SELECT part, id FROM batches WHERE completer = ?", (completer,)).fetchall()
+        return frozenset(row[0] for row in rows), frozenset(row[1] for row in rows if row[1])
+
+    def put_aside(self, batch: str, custom_id: str | None, line: bytes) -> None:
+        """Keep a line of results that belongs to no call of its batch."""
+        self._add("INSERT INTO strays VALUES (?, ?, ?)", (batch, custom_id, line))
 
     def commit(self, statement: str, row: tuple[Any, ...]) -> asyncio.Future[None]:
         """Add a row; the future ends when its group is on the disk."""
@@ -344,6 +407,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: a call ledger of schema {row[0]}; this bimedix writes schema {SCHEMA}.\n"
             "  Use the newer bimedix that wrote it, or give this run another folder."
         )
+    if row and int(row[0]) < SCHEMA:
+        _migrate(connection, path, int(row[0]))
     connection.executescript(_TABLES)
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
     connection.execute(
@@ -352,6 +417,20 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(
         "UPDATE attempts SET outcome = 'retry', billed = 'possibly' WHERE outcome IS NULL AND status = 0"
     )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, schema: int) -> None:
+    """Bring an older ledger up to date, after a copy of it was put beside it."""
+    copy = path.with_name(f"{path.name}.schema{schema}")
+    if not copy.exists():
+        part = copy.with_name(copy.name + ".part")
+        part.unlink(missing_ok=True)
+        connection.execute("VACUUM INTO ?", (str(part),))
+        part.rename(copy)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ALTER TABLE attempts ADD COLUMN batch TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (str(SCHEMA),))
+    connection.execute("COMMIT")
 
 
 def _guarded(path: Path, action: Callable[[], V]) -> V:

@@ -36,6 +36,7 @@ class OpenAiCompleter(HttpEndpoint):
             name=f"openai:{base_url}#{model}{added}", model=model, key=key, parallel=parallel, price=price,
             timeout_s=timeout_s, max_wait_s=max_wait_s,
         )  # fmt: skip
+        self.root = base_url
         self.url = f"{base_url}/chat/completions"
         self.limit_field, self.extra = limit_field, extra or {}
 

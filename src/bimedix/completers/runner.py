@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from bimedix.completers.base import Completer, Reply, Request, Talk
 from bimedix.completers.desk import Desk
+from bimedix.completers.endpoint import Endpoint
 from bimedix.completers.ledger import Ledger
 from bimedix.completers.recording import Recorder
 from bimedix.errors import BimedixError
@@ -47,7 +48,7 @@ def run_talks(
         name: the stage; spend is summed by it, over all runs of this ledger.
         budget_usd: the most this stage may spend in this ledger, attempts that may have been billed
             included.
-        window: talks open at once; default 4 x `completer.parallel`, at least 64.
+        window: talks open at once; default 4 x `completer.parallel`, at least 64; by batch as many as calls.
         total: number of talks, where known, for the time left.
         by_purpose: who answers the requests of a purpose in place of `completer`, such as another judge;
             they share ledger and budget, and are closed too.
@@ -63,9 +64,9 @@ def run_talks(
     try:
         ledger = Ledger(ledger_path, stage=name)
         try:
-            desk = _Front(completer, others, ledger, budget_usd)
+            desk = _Front(completer, others, ledger, budget_usd, progress)
             with progress.task(name, total) as task:
-                open_talks = window or max(64, 4 * completer.parallel)
+                open_talks = window or _window(completer)
                 yield from _Crowd(iter(talks), desk, loop, task, open_talks).run()
             loop.run_until_complete(ledger.flush())
         finally:
@@ -75,6 +76,12 @@ def run_talks(
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+
+def _window(completer: Completer) -> int:
+    """Return how many talks to open: enough that calls never wait for talks."""
+    by_batch = isinstance(completer, Endpoint) and not completer.paced
+    return completer.parallel if by_batch else max(64, 4 * completer.parallel)
 
 
 def _each(completer: Completer, others: Mapping[str, Completer]) -> list[Completer]:
@@ -91,12 +98,13 @@ class _Front:
         others: Mapping[str, Completer],
         ledger: Ledger,
         budget_usd: float | None,
+        progress: Progress,
     ) -> None:
         desks: dict[int, Desk] = {}
         for one in _each(completer, others):
             recorder = one if isinstance(one, Recorder) else None
             inner = recorder.inner if recorder else one
-            desks[id(one)] = Desk(inner, ledger, budget_usd=budget_usd, recorder=recorder)
+            desks[id(one)] = Desk(inner, ledger, budget_usd=budget_usd, recorder=recorder, say=progress.say)
         self.ledger, self._main, self._desks = ledger, desks[id(completer)], list(desks.values())
         self._by_purpose = {purpose: desks[id(one)] for purpose, one in others.items()}
         for desk in self._desks:

@@ -12,6 +12,7 @@ from bimedix.completers.prices import Price, find_price
 from bimedix.errors import MissingError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
+    from bimedix.completers.http import HttpEndpoint
     from bimedix.completers.local import LayOut
 
 Kind = Literal["memory", "openai", "anthropic", "local", "recording"]
@@ -35,10 +36,17 @@ class CompleterSettings:
     """Rooms write this into their requests; 0 = the most likely answer."""
     max_new_tokens: int = 1024
     """Tokens of an answer, written into requests; a cut answer is asked for again with twice as many."""
-    mode: Literal["online", "batch"] = "online"
-    """batch: gathered calls at the provider's batch price, answered within a day (kind openai)."""
+    mode: Literal["online", "batch", "auto"] = "online"
+    """batch: gathered calls at the provider's batch price, answered within a day (openai, anthropic). auto: a
+    batch whenever `batch_from` new calls stand ready and the endpoint has a batch API, else online."""
     parallel: int = 16
-    """Calls in flight at most (batch: thousands); the pace, in calls a second, is found out by itself."""
+    """Calls in flight online at most; the pace, in calls a second, is found out by itself."""
+    batch_calls: int = 10_000
+    """Calls of one batch at most, and waiting for batches at once. OpenAI takes 50,000, Anthropic 100,000;
+    smaller ones come back sooner."""
+    batch_from: int = 1_000
+    """New calls that have to stand ready for mode auto to send a batch; they are counted after those that
+    the ledger answers. Ours: about a minute's work online."""
     budget_usd: float | None = None
     """The most a room may spend in a run folder, resumes included; none: no limit."""
     unpriced: bool = False
@@ -47,6 +55,8 @@ class CompleterSettings:
     """USD per million prompt tokens; goes before the price table. 0 for one's own server."""
     price_out: float | None = None
     """USD per million answer tokens."""
+    price_batch: float = 1.0
+    """Factor on both by batch, with prices of your own; 0.5 at OpenAI and Anthropic."""
     timeout_s: float = 300.0
     """Seconds for one call."""
     max_wait_s: float = 900.0
@@ -115,6 +125,8 @@ def _check(settings: CompleterSettings, base: Path) -> tuple[list[str], list[str
             f"kind = '{settings.kind}'; known: {', '.join(known)}.{did_you_mean(settings.kind, known)}"
         ], []
     wrong = _check_numbers(settings)
+    if settings.mode != "online" and settings.kind not in ADDRESSES:
+        wrong.append(f"mode = '{settings.mode}' is there for kinds openai and anthropic.")
     paths: tuple[str, ...] = ()
     missing: list[str] = []
     match settings.kind:
@@ -145,10 +157,10 @@ def _check(settings: CompleterSettings, base: Path) -> tuple[list[str], list[str
 
 def _check_numbers(settings: CompleterSettings) -> list[str]:
     wrong = []
-    for name in ("max_new_tokens", "parallel", "timeout_s", "max_wait_s"):
+    for name in ("max_new_tokens", "parallel", "batch_calls", "batch_from", "timeout_s", "max_wait_s"):
         if getattr(settings, name) <= 0:
             wrong.append(f"{name} = {getattr(settings, name)}; it has to be above 0.")
-    for name in ("temperature", "budget_usd", "price_in", "price_out"):
+    for name in ("temperature", "budget_usd", "price_in", "price_out", "price_batch"):
         if (getattr(settings, name) or 0) < 0:
             wrong.append(f"{name} = {getattr(settings, name)}; it has to be 0 or above.")
     if not 0 < settings.fuzzy_threshold <= 100:
@@ -158,10 +170,11 @@ def _check_numbers(settings: CompleterSettings) -> list[str]:
 
 def _check_endpoint(settings: CompleterSettings) -> list[str]:
     wrong = []
-    if settings.mode == "batch" and settings.kind != "openai":
-        wrong.append(f"mode = 'batch' is there for kind 'openai', not for '{settings.kind}'.")
-    if settings.mode not in ("online", "batch"):
-        wrong.append(f"mode = '{settings.mode}'; known: online, batch.")
+    if settings.mode == "auto" and settings.batch_from > settings.batch_calls:
+        wrong.append(
+            f"batch_from = {settings.batch_from} calls never stand ready: at most batch_calls = "
+            f"{settings.batch_calls} wait at once."
+        )
     address = urlsplit(_address(settings))
     if address.scheme not in {"http", "https"} or not address.hostname:
         wrong.append(f"base_url = '{settings.base_url}' is no address such as http://localhost:8000/v1.")
@@ -184,7 +197,7 @@ def _address(settings: CompleterSettings) -> str:
 
 def _price(settings: CompleterSettings) -> Price | None:
     if settings.price_in is not None or settings.price_out is not None:
-        return Price(settings.price_in or 0.0, settings.price_out or 0.0)
+        return Price(settings.price_in or 0.0, settings.price_out or 0.0, batch=settings.price_batch)
     return find_price(_address(settings), settings.model)
 
 
@@ -221,17 +234,26 @@ def _open_endpoint(settings: CompleterSettings) -> Completer:
         "max_wait_s": settings.max_wait_s,
         "extra": settings.extra,
     }
+    online: HttpEndpoint
     if settings.kind == "anthropic":
         from bimedix.completers.anthropic import AnthropicCompleter
 
-        return AnthropicCompleter(_address(settings), settings.model, **shared)
-    if settings.mode == "batch":
-        from bimedix.completers.batch import BatchCompleter
+        online = AnthropicCompleter(_address(settings), settings.model, **shared)
+    else:
+        from bimedix.completers.openai import OpenAiCompleter
 
-        return BatchCompleter(_address(settings), settings.model, limit_field=settings.limit_field, **shared)
-    from bimedix.completers.openai import OpenAiCompleter
+        shared["limit_field"] = settings.limit_field
+        online = OpenAiCompleter(_address(settings), settings.model, **shared)
+    return online if settings.mode == "online" else _batched(online, settings)
 
-    return OpenAiCompleter(_address(settings), settings.model, limit_field=settings.limit_field, **shared)
+
+def _batched(online: "HttpEndpoint", settings: CompleterSettings) -> Completer:
+    from bimedix.completers.batch import BatchCompleter
+    from bimedix.completers.batch_api import POLL_S, AnthropicBatches, BatchApi, OpenAiBatches
+
+    shape: type[BatchApi] = AnthropicBatches if settings.kind == "anthropic" else OpenAiBatches
+    least = settings.batch_from if settings.mode == "auto" else 1
+    return BatchCompleter(online, shape(online, poll_s=POLL_S), calls=settings.batch_calls, batch_from=least)
 
 
 def check(settings: CompleterSettings, base: Path) -> Iterator[tuple[str, str]]:
