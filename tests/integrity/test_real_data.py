@@ -1,14 +1,18 @@
-"""Silence on human translations, and the unrelated rows of Arabic MMLU. Needs BIMEDIX_DATA."""
+"""Human translations, errors seeded into them, unrelated rows of Arabic MMLU. Needs BIMEDIX_DATA."""
 
 import csv
 import os
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from bimedix.integrity import check_set, check_texts
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from _seeds import seeded
 
 DATA = Path(os.environ.get("BIMEDIX_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="BIMEDIX_DATA is not set")
@@ -27,6 +31,20 @@ def test_human_translations_pass(code: str) -> None:
 
     assert len(pairs) > 400
     assert len(wrong) <= 0.02 * len(pairs)
+
+
+@needs_data
+@pytest.mark.parametrize("code", ["ar", "es-LA", "fr", "ru", "zh"])
+def test_a_negation_seeded_into_a_human_translation_is_found(code: str) -> None:
+    """At least 80 % of those left out, and of those put in, by the words of a grammar."""
+    units = list(ElementTree.parse(DATA / "tico19" / "TM" / f"all.en-{code}.tmx").iter("tu"))
+    pairs = [(unit.get("tuid", ""), *("".join(seg.itertext()) for seg in unit.iter("seg"))) for unit in units]
+    for kind in ("negation dropped", "negation added"):
+        cases = [(s, wrong) for name, s, wrong in seeded(pairs, code[:2]) if name == kind]
+        found = [any(f.check == "negation" for f in check_texts(s, wrong, "en", code)) for s, wrong in cases]
+
+        assert len(cases) >= 70
+        assert sum(found) >= 0.8 * len(found)
 
 
 @needs_data

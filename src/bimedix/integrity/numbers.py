@@ -5,7 +5,7 @@ group sign that could be a decimal sign keeps both readings. Identifiers (B12, C
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from typing import Literal, NamedTuple
@@ -33,6 +33,8 @@ class Number:
     """Span of the digits or words in the folded text."""
     unit_end: int
     """End with the unit; equal to `end` without one."""
+    scale: Fraction = Fraction(1)
+    """What a word such as million made of the digits; 1 without one."""
 
     @property
     def value(self) -> Fraction:
@@ -183,10 +185,11 @@ class NumberReader:
             if taken.meets(start, end):
                 continue
             form_here: Form = form
-            scale = scales.get(end) or scales.get(end + 1)
-            if scale and (scale.start == end or lower[end] in " \u00a0-"):
-                values = tuple(value * Fraction(scale.value) for value in values)
-                end = scale.end
+            word = scales.get(end) or scales.get(end + 1)
+            scale = Fraction(1)
+            if word and (word.start == end or lower[end] in " \u00a0-"):
+                scale, end = Fraction(word.value), word.end
+                values = tuple(value * scale for value in values)
             elif decade := _DECADE.match(lower, end):
                 values, end = (*values, values[0] % 100), decade.end()
             elif _ORDINAL_END.match(lower, end) and not self.units.read(lower, end)[0]:
@@ -200,7 +203,7 @@ class NumberReader:
                 form_here = "loose"
             if not unit and _AFTERNOON.match(lower, end) and values[0] < 12:
                 values = (*values, values[0] + 12)
-            found.append(Number(values, unit, form_here, start, end, unit_end))
+            found.append(Number(values, unit, form_here, start, end, unit_end, scale))
         return found
 
     def _raw(self, lower: str) -> list[tuple[int, int, tuple[Fraction, ...], Form]]:
@@ -239,6 +242,8 @@ class NumberReader:
     def _split(self, written: str, start: int) -> list[tuple[int, str]]:
         """Split digits that no number is written like: lists (10,11,12) and section numbers (1.2.3)."""
         signs = [char for char in written if char in ".,"]
+        if re.fullmatch(r"\d+\.\d+(?:,\d+\.\d+)+", written):
+            return [(start + found.start(), found.group()) for found in re.finditer(r"[\d.]+", written)]
         listed = len(signs) > 1 and not re.fullmatch(
             r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?", written
         )
@@ -327,15 +332,24 @@ class NumberReader:
         return found
 
     def _spread(self, lower: str, numbers: list[Number]) -> list[Number]:
-        """Give the first number of a range the unit of the second: 5 to 10 mg."""
+        """Give the first number of a range what the second has: 5 to 10 mg, 3 to 5 million."""
         out = list(numbers)
         for index in range(len(out) - 1, 0, -1):
             left, right = out[index - 1], out[index]
-            if left.unit or not right.unit or left.end > right.start or "loose" in (left.form, right.form):
+            if left.unit or left.end > right.start or "loose" in (left.form, right.form):
                 continue
             if lower[left.end : right.start].strip(" \u00a0") in self.ranges:
-                out[index - 1] = Number(left.values, right.unit, left.form, left.start, left.end, left.end)
+                out[index - 1] = replace(
+                    left, values=_scaled(left, right), unit=right.unit, scale=max(left.scale, right.scale)
+                )
         return out
+
+
+def _scaled(left: Number, right: Number) -> tuple[Fraction, ...]:
+    """Return the readings of the first number of a range: the 3 of 3 to 5 million is 3 million, or 3."""
+    if left.scale == right.scale or left.value * right.scale >= right.value:
+        return left.values
+    return (*(value * right.scale for value in left.values), *left.values)
 
 
 _ANY_DIGIT = re.compile(r"\d")

@@ -1,70 +1,216 @@
-"""Negation and EXCEPT: neither dropped nor added."""
+"""Negation and EXCEPT: neither dropped nor added.
 
-from bisect import bisect_right
+Signs are words, by language and by strength:
+
+- *firm* ones deny what they stand before: not, without, EXCEPT, لا, ما عدا;
+- *joined* ones do so too, and are one negation with a firm one of their clause: no ... ningún;
+- *particles* say nothing beside another sign, and deny by themselves: on ne peut;
+- *soft* ones deny by their own meaning (absence, غير, недоступен; in English *affixed*: unknown), and a
+  translator may put one for a firm sign;
+- *weak* ones (only, few, until) are at times said with a negation;
+- *idioms* hold a sign and deny nothing (not only, لا سيما, 不仅), *lookalikes* look like a sign (unit, 性别).
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from operator import attrgetter
+from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
-from bimedix.integrity.lexicon import Cue
+from bimedix.integrity.lexicon import Cue, plain_forms
 from bimedix.integrity.pair import Findings, Pair, Side
+from bimedix.languages import language
 
-_FIRM = ("polarity.negation", "polarity.except")
-_ANY = (*_FIRM, "polarity.weak", "polarity.idioms")
+_REACH = {True: 70, False: 20}
+"""Characters between two words of one negation, where words are spaced and where not."""
+_REPEATED = 30
+"""Characters between two signs of which the second only repeats the first."""
+_TWICE = 30
+"""Characters between a negation and the soft sign that it takes back: must not be interrupted."""
+_CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
+
+
+class Signs(NamedTuple):
+    """Signs of a text in reading order; words of one negation count once."""
+
+    firm: Sequence[Cue]
+    affixed: Sequence[Cue]
+    """Soft ones that a translation nearly always shows: unknown, inactive."""
+    soft: Sequence[Cue]
+    """The affixed ones among them."""
+    weak: Sequence[Cue]
+    idioms: Sequence[Cue]
+    lower: str
+    conjunctions: frozenset[str]
+
+    @property
+    def coordinated(self) -> int:
+        """How many firm signs only repeat the one before: is not meant to and does not."""
+        gaps = (self.lower[a.end : b.start] for a, b in pairwise(self.firm) if b.start - a.end <= _REPEATED)
+        return sum(not self.conjunctions.isdisjoint(gap.split()) for gap in gaps)
+
+    def within(self, start: int, end: int) -> "Signs":
+        """Return those that begin in a stretch of the text."""
+
+        def cut(cues: Sequence[Cue]) -> list[Cue]:
+            return [cue for cue in cues if start <= cue.start < end]
+
+        return self._replace(
+            firm=cut(self.firm),
+            affixed=cut(self.affixed),
+            soft=cut(self.soft),
+            weak=cut(self.weak),
+            idioms=cut(self.idioms),
+        )
+
+
+def signs(side: Side) -> Signs:
+    """Return the signs of a text."""
+    lower = side.folded.lower
+    idioms = side.found("polarity.idioms")
+    passed = _covered(lower, [*idioms, *side.found("polarity.lookalikes")])
+
+    def found(*names: str) -> list[Cue]:
+        cues = side.found(*(f"polarity.{name}" for name in names))
+        return [cue for cue in cues if not passed.meets(cue.start, cue.end)]
+
+    soft = found("soft", "affixed")
+    joined = found("joined")
+    firm = _whole(found("negation", "except"), [*soft, *joined])
+    reach = _REACH[language(side.code).spaced]
+    firm = sorted([*firm, *_alone(joined, firm, lower, reach)], key=_START)
+    said = _covered(lower, firm)
+    soft = [cue for cue in soft if not said.meets(cue.start, cue.end)]
+    affixed = [cue for cue in soft if cue.concept == "polarity.affixed"]
+    soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
+    said = _covered(lower, [*firm, *soft])
+    weak = [cue for cue in side.found("polarity.weak") if not said.meets(cue.start, cue.end)]
+    return Signs(firm, affixed, soft, weak, idioms, lower, _conjunctions(side.code))
+
+
+@cache
+def _conjunctions(code: str) -> frozenset[str]:
+    return frozenset(form for form in plain_forms(code, "options", "joins") if form.isalpha())
+
+
+def _whole(cues: Sequence[Cue], words: Sequence[Cue]) -> list[Cue]:
+    """Return the signs that are no part of a longer one: 不 of 不足."""
+    longer = sorted(words, key=_START)
+
+    def inside(cue: Cue, word: Cue) -> bool:
+        return word.start <= cue.start and cue.end <= word.end and word[2:] != cue[2:]
+
+    return [cue for cue in cues if not any(inside(cue, word) for word in _beside(cue, longer))]
+
+
+def _covered(lower: str, cues: Sequence[Cue]) -> Covered:
+    return Covered(len(lower), ((cue.start, cue.end) for cue in cues))
+
+
+def _alone(cues: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -> list[Cue]:
+    """Return the cues that are no part of another negation, the first of those that belong together."""
+    kept: list[Cue] = []
+    for cue in cues:
+        beside = [*_beside(cue, others), *kept[-1:]]
+        if not any(_near(cue, other, lower, reach) for other in beside):
+            kept.append(cue)
+    return kept
+
+
+def _unled(particles: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -> list[Cue]:
+    """Return the particles without a sign: each sign after them has one (n'ont pu, et n'a pas), and joined
+    signs may stand before them (personne ne).
+    """
+    ends = [*(cue.start for cue in particles[1:]), len(lower)]
+
+    def leads(cue: Cue, other: Cue, end: int) -> bool:
+        follows = cue.start < other.start < end
+        return _near(cue, other, lower, reach) and (follows or other.concept == "polarity.joined")
+
+    pairs = zip(particles, ends, strict=False)
+    return [cue for cue, end in pairs if not any(leads(cue, other, end) for other in _beside(cue, others))]
+
+
+_START = attrgetter("start")
+
+
+def _beside(cue: Cue, others: Sequence[Cue]) -> Sequence[Cue]:
+    """Return the last two that start before a cue and the first two that start with it or after it."""
+    at = bisect_left(others, cue.start, key=_START)
+    return others[max(0, at - 2) : at + 2]
+
+
+def _near(cue: Cue, other: Cue, lower: str, reach: int) -> bool:
+    between = lower[min(cue.end, other.end) : max(cue.start, other.start)]
+    return len(between) <= reach and _CLAUSE_ENDS.isdisjoint(between)
 
 
 def check_negation(pair: Pair) -> Findings:
     """Yield sentences whose negation is gone, and sentences that became negative.
 
-    Each firm sign (not, EXCEPT, لا, ما عدا) has to meet some sign on the other side; weak signs (un-, غير,
-    free of) excuse a firm one and need no counterpart themselves. Human translations of TICO-19 never have
-    fewer signs in Arabic, Spanish or French than there are firm ones in English (0 of 106 negated segments
-    each). Added negation is looked for sentence by sentence where both sides have as many sentences.
+    Each firm sign of the source has to meet a firm one, or a soft one that the source's own soft signs do not
+    account for; each firm sign of the translation has to meet any sign, or take back a soft one of its own.
+    Texts with as many sentences on both sides are compared sentence by sentence, too.
     """
-    source, target = pair.source, pair.target
-    source_firm, target_firm = _firm(source), _firm(target)
-    if not source_firm and not target_firm:
+    source, target = signs(pair.source), signs(pair.target)
+    if not source.firm and not target.firm:
         return
-    source_any, target_any = source.found(*_ANY), target.found(*_ANY)
-    dropped = len(source_firm) > len(target_any)
-    added = _count(target_firm, target) > _count(source_any, source)
-    if not dropped and not added:
-        return
-    lost, new = [], []
-    for start, end, other_start, other_end in _aligned(source, target):
-        firm, there = _within(source_firm, start, end), _within(target_any, other_start, other_end)
-        lost += firm if len(firm) > len(there) else []
-        their_firm = _within(target_firm, other_start, other_end)
-        new += their_firm if not _within(source_any, start, end) else []
-    if dropped:
-        lost = lost or source_firm
+    parts = _sentences(pair, source, target)
+    lost = [cue for mine, theirs in parts if _dropped(mine, theirs) for cue in mine.firm]
+    new = [cue for mine, theirs in parts if _added(mine, theirs) for cue in theirs.firm]
+    if _dropped(source, target) or (lost := _silent(parts)):
+        lost = lost or [*source.firm, *source.affixed]
         kind = "exception" if lost[0].concept == "polarity.except" else "negation"
         text = f"the {kind} of the source ({_quote(source, lost)}) is missing from the translation"
         yield pair.finding("negation", "error", text, [(cue.start, cue.end) for cue in lost])
-    elif added and new:
+    elif _added(source, target) or (new := _silent([(theirs, mine) for mine, theirs in parts])):
+        new = new or list(target.firm)
         text = f"the translation negates ({_quote(target, new)}), the source does not"
         yield pair.finding("negation", "error", text, (), [(cue.start, cue.end) for cue in new])
 
 
-def _count(cues: list[Cue], side: Side) -> int:
-    """Count the sentences that hold a cue, so that sentences in another order are no error."""
-    return len({bisect_right(side.sentence_ends, cue.start) for cue in cues})
+def _dropped(source: Signs, target: Signs) -> bool:
+    spare = max(0, len(target.soft) - len(source.soft))
+    needed = len(source.firm) - source.coordinated
+    everything = len(target.firm) + len(target.soft) + len(target.weak) + len(target.idioms)
+    return needed > len(target.firm) + spare or needed + len(source.affixed) > everything
 
 
-def _firm(side: Side) -> list[Cue]:
-    """Return the firm signs that are no part of an idiom such as `not only` or لا سيما."""
-    idioms = Covered(len(side.folded.lower), ((cue.start, cue.end) for cue in side.found("polarity.idioms")))
-    return [cue for cue in side.found(*_FIRM) if not idioms.meets(cue.start, cue.start + 1)]
+def _added(source: Signs, target: Signs) -> bool:
+    spare = max(0, len(source.soft) - len(target.soft)) + max(0, len(source.weak) - len(target.weak))
+    if len(target.firm) <= len(source.firm) + spare + len(source.idioms):
+        return False
+    return len(target.soft) <= len(source.soft) or not any(
+        _near(firm, soft, target.lower, _TWICE) for firm in target.firm for soft in _beside(firm, target.soft)
+    )
 
 
-def _aligned(source: Side, target: Side) -> list[tuple[int, int, int, int]]:
-    ends, other_ends = source.sentence_ends, target.sentence_ends
+def _silent(parts: Sequence[tuple[Signs, Signs]]) -> list[Cue]:
+    """Return the firm signs of sentences without any sign on the other side, nor one to spare beside them."""
+    lost: list[Cue] = []
+    for index, (mine, theirs) in enumerate(parts):
+        beside = parts[max(0, index - 1) : index + 2] if len(parts) > 1 else ()
+        if mine.firm and beside and not _all(theirs) and all(_all(a) >= _all(b) for a, b in beside):
+            lost += mine.firm
+    return lost
+
+
+def _all(found: Signs) -> int:
+    return len(found.firm) + len(found.soft) + len(found.weak) + len(found.idioms)
+
+
+def _sentences(pair: Pair, source: Signs, target: Signs) -> list[tuple[Signs, Signs]]:
+    ends, other_ends = pair.source.sentence_ends, pair.target.sentence_ends
     if len(ends) != len(other_ends) or len(ends) < 2:
-        return [(0, len(source.folded.lower), 0, len(target.folded.lower))]
+        return [(source, target)]
     starts, other_starts = (0, *ends), (0, *other_ends)
-    return list(zip(starts, ends, other_starts, other_ends, strict=False))
+    return [
+        (source.within(start, end), target.within(other_start, other_end))
+        for start, end, other_start, other_end in zip(starts, ends, other_starts, other_ends, strict=False)
+    ]
 
 
-def _within(cues: list[Cue], start: int, end: int) -> list[Cue]:
-    return [cue for cue in cues if start <= cue.start < end]
-
-
-def _quote(side: Side, cues: list[Cue]) -> str:
-    return ", ".join(dict.fromkeys(side.folded.lower[cue.start : cue.end] for cue in cues))
+def _quote(found: Signs, cues: Sequence[Cue]) -> str:
+    return ", ".join(dict.fromkeys(found.lower[cue.start : cue.end] for cue in cues))

@@ -139,7 +139,7 @@ def check_cut(pair: Pair) -> Findings:
     if not target or len(source) < 12:
         return
     ratio = len(target) / len(source)
-    open_end = source[-1:] in _FINAL and target[-1:] not in _FINAL
+    open_end = source[-1:] in _FINAL and target[-1:] not in _ends(source[-1])
     dangles = _dangles(target, pair.target) and not _dangles(source, pair.source)
     severity = _cut_severity(pair, len(source), ratio, open_end, dangles)
     if severity:
@@ -174,6 +174,12 @@ def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles
 
 
 _FINAL = frozenset(".!?…:;。！？")
+_LISTING = frozenset(";:,،؛；：，、")
+
+
+def _ends(sign: str) -> frozenset[str]:
+    """Return the signs that may end a translation; the lines of a list also end on a comma."""
+    return _FINAL | _LISTING if sign in _LISTING else _FINAL
 
 
 @cache
