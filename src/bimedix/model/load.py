@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from bimedix.errors import DataError, MissingError, UsageError, did_you_mean
 from bimedix.files import read_json, write_json
+from bimedix.model.capacity import require_disk, require_memory
 from bimedix.model.nf4 import Nf4Weight
 from bimedix.model.settings import TinySettings
+from bimedix.model.shards import Checkpoint, shard_files
 from bimedix.tokens import mixtral_tokenizer_path
 
 ARCHITECTURES = (
@@ -77,12 +79,28 @@ def find_model(name: str, base: Path | None = None) -> Path:
 
     wanted = ["*.safetensors", "*.json", "tokenizer.model"]
     try:
+        _require_disk(name, wanted)
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise MissingError(
             f"model '{name}': neither a local folder nor to be had from the hub: {error}\n"
             "  Download it where there is a network, and give its folder."
         ) from error
+
+
+def _require_disk(name: str, wanted: list[str]) -> None:
+    """Raise when the files of a hub model that are not in the cache yet do not fit on its disk."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        files: Any = snapshot_download(name, allow_patterns=wanted, dry_run=True)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
+        return  # The hub is out of reach; what the cache holds may do.
+    missing = sum(file.file_size for file in files if file.will_download)
+    require_disk(Path(constants.HF_HUB_CACHE), missing, f"model '{name}'")
 
 
 def load_model(name: str | Path, *, dtype: str = "float32", base: Path | None = None) -> Any:
@@ -99,14 +117,19 @@ def load_model(name: str | Path, *, dtype: str = "float32", base: Path | None = 
         raise UsageError(f"dtype '{dtype}' is not known.{did_you_mean(dtype, DTYPES)}")
     from transformers import AutoModelForCausalLM
 
-    _quiet()
+    weights = sum(torch.Size(place.shape).numel() for place in Checkpoint(shard_files(folder)).values())
+    require_memory(
+        weights * DTYPES[dtype].itemsize, f"{folder.name} in {dtype}",
+        "Load it in NF4, which takes about a quarter of bfloat16, or take a smaller model.",
+    )  # fmt: skip
+    quiet()
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
     return model.eval()
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep transformers' own bars and notes away from ours."""
     from transformers.utils import logging as hub_logging
 
@@ -119,7 +142,7 @@ def tiny_model(settings: TinySettings) -> Any:
     """Return a random Mixtral of this size in float32; the same settings give the same weights."""
     from transformers import MixtralConfig, MixtralForCausalLM
 
-    _quiet()
+    quiet()
     config = MixtralConfig(
         vocab_size=settings.vocab,
         hidden_size=settings.hidden,
@@ -150,7 +173,7 @@ def mixtral_tokenizer() -> Any:
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    _quiet()
+    quiet()
     proto = protobuf.ModelProto()  # type: ignore[attr-defined]
     proto.ParseFromString(mixtral_tokenizer_path().read_bytes())
     vocab = {piece.piece: index for index, piece in enumerate(proto.pieces)}
@@ -195,7 +218,7 @@ def load_tokenizer(name: str | Path, base: Path | None = None) -> Any:
     folder = find_model(str(name), base)
     if not (folder / "tokenizer.json").exists() and not (folder / "tokenizer.model").exists():
         raise MissingError(f"{folder}: holds no tokenizer.json or tokenizer.model.")
-    _quiet()
+    quiet()
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 

@@ -120,11 +120,24 @@ class Nf4Weight(nn.Module):
 
     def __init__(self, weight: Tensor, scales: ScaleFormat = "auto") -> None:
         super().__init__()
-        packed, found = pack(weight)
+        self._keep(*pack(weight), weight.dtype, scales)
+
+    @classmethod
+    def of(
+        cls, packed: Tensor, scales: Tensor, dtype: torch.dtype, form: ScaleFormat = "auto"
+    ) -> "Nf4Weight":
+        """Return the weight of bytes and float32 scales that `pack` gave, for weights that were `dtype`."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made._keep(packed, scales, dtype, form)
+        return made
+
+    def _keep(self, packed: Tensor, found: Tensor, dtype: torch.dtype, scales: ScaleFormat) -> None:
+        """Register the buffers; `auto` scales are bfloat16 where they lose nothing."""
         if scales == "auto":
-            scales = "bfloat16" if weight.dtype == torch.bfloat16 else "float32"
-        self.format, self.dtype = scales, weight.dtype
-        self.shape = tuple(weight.shape)
+            scales = "bfloat16" if dtype == torch.bfloat16 else "float32"
+        self.format, self.dtype = scales, dtype
+        self.shape = (*packed.shape[:-1], 2 * packed.shape[-1])
         self.register_buffer("packed", packed)
         if scales == "nested":
             nested = nest(found)

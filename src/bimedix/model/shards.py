@@ -119,16 +119,27 @@ class Checkpoint(Mapping[str, Stored]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def read(self, name: str, rows: slice | None = None) -> Tensor:
-        """Return a tensor, or some rows of it, in memory of its own.
+    def place(self, name: str) -> Stored:
+        """Return where a tensor lies.
 
         Raises:
             MissingError: there is no such tensor.
         """
         if name not in self._places:
             where = self.files[0].parent if self.files else "the checkpoint"
-            raise MissingError(f"{where}: holds no tensor {name}.")
-        place = self._places[name]
+            raise MissingError(
+                f"{where}: holds no tensor {name}.\n"
+                "  Names have to be those of the hub's checkpoints, an expert's matrices one by one."
+            )
+        return self._places[name]
+
+    def read(self, name: str, rows: slice | None = None) -> Tensor:
+        """Return a tensor, or some rows of it, in memory of its own.
+
+        Raises:
+            MissingError: there is no such tensor.
+        """
+        place = self.place(name)
         shape, start = place.shape, place.start
         if rows is not None:
             first, last, _ = rows.indices(shape[0])
