@@ -33,7 +33,7 @@ SMALL = (
     *(f"train.phases.{at}.{key}" for at in range(PHASES) for key in ("epochs=0.5", "batch_size=16")),
     *(f"evaluate.benchmarks.{at}.limit=3" for at in range(SETS)), "evaluate.bootstrap_draws=200",
 )  # fmt: skip
-OF_THIS_START = ("started", "seconds", "timing", "calls_from_ledger")
+OF_THIS_START = ("started", "seconds", "timing", "calls_from_ledger", "this_start")
 CALLS = (
     "SELECT calls.key, request, state, raw FROM calls JOIN attempts USING (key) JOIN answers ON attempt = id"
 )

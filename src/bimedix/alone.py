@@ -8,6 +8,7 @@ from bimedix.errors import DataError, UsageError
 from bimedix.path import CALLS, locked
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe
+from bimedix.spend import Spend
 from bimedix.stage import Context, Summary
 
 
@@ -31,12 +32,14 @@ def run_alone(
             name: _as_folder(path.resolve(), file, out / "input") for name, (path, file) in inputs.items()
         }
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
+        spend = Spend(context.calls, room)
         try:
             summary: Summary = import_module(f"bimedix.{room}.room").run(
                 recipe.rooms[room], folders, out, context
             )
         except DataError as error:
             raise DataError(_with_own_names(str(error), inputs, folders)) from error
+        summary.figures |= spend.figures()
     return summary
 
 

@@ -142,6 +142,7 @@ def run(
     from bimedix.path import run_path
     from bimedix.recipe import read_recipe
     from bimedix.report import write_report
+    from bimedix.spend import spend_lines
 
     read = read_recipe(recipe, overrides)
     folder = out or Path("runs") / read.name
@@ -158,6 +159,8 @@ def run(
                 f"{result.folder.name:<15} {result.state:<10} {result.summary.written:>9,} records{gone}"
                 f"  {result.seconds:6.1f} s"
             )
+            for line in spend_lines(result.summary.figures) if result.state != "kept" else ():
+                click.echo(f"{'':<15} {line}")
     click.echo(f"Report: {report}" if report else f"Done: {results[-1].folder}")
     if report and "train" in read.rooms:
         click.echo(f"Chat:   bimedix chat {folder}\nServe:  bimedix serve {folder}\n{NOTICE}")
@@ -233,6 +236,7 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
         from bimedix.alone import run_alone
         from bimedix.recipe import read_recipe
         from bimedix.sampled import sampled
+        from bimedix.spend import spend_lines
 
         if plan:
             _tell_plan(plan, overrides, **device)
@@ -248,6 +252,8 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
             return
         gone = "".join(f"\n  dropped {n:,}: {reason}" for reason, n in summary.dropped.items())
         click.echo(f"{summary.written:,} records written to {out}{gone}")
+        for line in spend_lines(summary.figures):
+            click.echo(line)
         if (sample or estimate) and room == "translate":
             click.echo(f"Side by side: {out / 'side_by_side.html'}")
         if estimate:

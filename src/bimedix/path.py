@@ -26,6 +26,7 @@ from bimedix.files import hash_file, read_json, write_json, write_text
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe
 from bimedix.records import content_hash
+from bimedix.spend import Spend
 from bimedix.stage import Context, Summary
 
 LEDGER = "ledger.json"
@@ -155,8 +156,9 @@ def run_stage(recipe: Recipe, run: Path, room: str, progress: Progress) -> Stage
     state = _begin(folder, key)
     progress.say(f"{folder.name}: {'goes on where it was cut off' if state == 'continued' else 'begins'}")
     context = Context(run / CALLS, recipe.seed, progress, recipe.base)
-    started = time.time()
+    started, spend = time.time(), Spend(context.calls, room)
     summary: Summary = import_module(f"bimedix.{room}.room").run(settings, inputs, folder, context)
+    summary.figures |= spend.figures()
     outputs = {
         path.relative_to(folder).as_posix(): {"hash": hash_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))

@@ -108,11 +108,12 @@ _OPEN_BATCHES = """SELECT part, id, keys, planned,
     EXISTS (SELECT 1 FROM json_each(keys) JOIN calls ON calls.key = json_each.value
         WHERE calls.state = 'asked')
     FROM batches WHERE completer = ? AND state IN ('planned', 'submitted') ORDER BY planned DESC"""
-_TOTALS = """SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0),
+_TOTALS = """SELECT count(*), count(DISTINCT key), coalesce(sum(outcome NOT IN ('answer', 'empty')), 0),
+    coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0),
     coalesce(sum(cost_usd), 0), coalesce(sum(CASE WHEN billed = 'possibly' THEN estimate_usd END), 0),
     coalesce(sum(outcome = 'lost'), 0), coalesce(sum(billed = 'possibly'), 0),
     coalesce(sum(billed = 'yes' AND cost_usd IS NULL), 0), coalesce(sum(usage = 'estimated'), 0)
-    FROM attempts WHERE stage = coalesce(?, stage)"""
+    FROM attempts WHERE stage = coalesce(?, stage) AND id > ?"""
 
 
 class Stored(Struct, frozen=True):
@@ -153,6 +154,10 @@ class Totals(Struct, frozen=True):
     """Sums over all runs of a ledger, failed, retried and lost attempts included."""
 
     attempts: int
+    calls: int
+    """Different calls; an attempt more than that was made again."""
+    unanswered: int
+    """Attempts that ended without an answer: refused, broken, told to wait, lost."""
     tokens_in: int
     tokens_out: int
     cost_usd: float
@@ -254,7 +259,7 @@ class Ledger:
 
     def totals(self, stage: str | None = None) -> Totals:
         """Return the sums of one stage or of all, as far as they are committed."""
-        return Totals(*self._read.execute(_TOTALS, (stage,)).fetchone())
+        return Totals(*self._read.execute(_TOTALS, (stage, 0)).fetchone())
 
     def lost(self) -> list[Lost]:
         """Return the attempts that a kill cut off."""
@@ -377,16 +382,33 @@ class Ledger:
             self._timer = asyncio.get_running_loop().call_later(GROUP_S, self._start_group)
 
 
-def read_totals(path: Path, stage: str | None = None) -> Totals:
+def read_totals(path: Path, stage: str | None = None, *, after: int = 0) -> Totals:
     """Return the sums of a ledger, of one stage or of all; also while a run writes to it.
+
+    Args:
+        after: count attempts above this number only, such as `last_attempt` gave earlier.
 
     Raises:
         MissingError: there is no such ledger.
     """
+    return Totals(*_look(path, _TOTALS, (stage, after)))
+
+
+def last_attempt(path: Path) -> int:
+    """Return the number of the last attempt in a ledger; 0 when there is none yet."""
+    if not path.exists():
+        return 0
+    has_attempts = _look(path, "SELECT count(*) FROM sqlite_master WHERE name = 'attempts'", ())[0]
+    return int(_look(path, "SELECT coalesce(max(id), 0) FROM attempts", ())[0]) if has_attempts else 0
+
+
+def _look(path: Path, query: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Ask a ledger one thing without holding it."""
     require_file(path)
-    connection = _guarded(path, lambda: _connect(path))
+    connection = _guarded(path, lambda: sqlite3.connect(path, timeout=30))
     try:
-        return Totals(*connection.execute(_TOTALS, (stage,)).fetchone())
+        row: tuple[Any, ...] = _guarded(path, lambda: connection.execute(query, values).fetchone())
+        return row
     finally:
         connection.close()
 

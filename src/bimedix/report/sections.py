@@ -48,7 +48,24 @@ def path_section(run: Run) -> str:
         f'<p class="note">Recipe <code>{escape(recipe.name)}</code>, seed {recipe.seed}, '
         f"bimedix {escape(told['code'])} at <code>{escape(told['revision'][:12])}</code>.</p>"
         + table(("stage", "read", "written", "dropped", "time"), rows)
+        + _spend(run)
     )
+
+
+def _spend(run: Run) -> str:
+    """What the models were asked and what it cost, failed, repeated and lost attempts included."""
+    told = {room: run.figures(room).get("spend") for room in run.ledgers}
+    rows = [
+        (
+            room, whole["calls"], whole["attempts"], whole["attempts_lost"], whole["tokens_in"],
+            whole["tokens_out"], f"${whole['cost_usd']:,.2f}", f"${whole['possibly_more_usd']:,.2f}",
+        )
+        for room, spend in told.items() if spend and (whole := spend["whole_run"])
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ("stage", "calls", "attempts", "lost", "tokens in", "tokens out", "cost", "possibly more")
+    return "<h3>Calls to models, over all starts</h3>" + table(head, rows)
 
 
 # --- data -----------------------------------------------------------------------------------------------
