@@ -20,7 +20,7 @@ WORDS = {
 }
 
 
-def conversation(index):
+def made_up(index):
     draw = random.Random(index)
     language = ("en", "ar")[index % 2]
     turns = [
@@ -31,11 +31,17 @@ def conversation(index):
 
 
 @pytest.fixture
+def conversation():
+    """Return a function from a number to a talk of one to three exchanges, in English or Arabic."""
+    return made_up
+
+
+@pytest.fixture
 def mix(tmp_path):
     """Return a folder with train.jsonl (12) and validation.jsonl (3)."""
     folder = tmp_path / "mix"
-    write_records(folder / "train.jsonl", map(conversation, range(12)))
-    write_records(folder / "validation.jsonl", map(conversation, range(100, 103)))
+    write_records(folder / "train.jsonl", map(made_up, range(12)))
+    write_records(folder / "validation.jsonl", map(made_up, range(100, 103)))
     return folder
 
 

@@ -1,26 +1,27 @@
 """What encodes the texts of a training run."""
 
-from dataclasses import replace
-
 import pytest
 
+from bimedix.model import load
 from bimedix.prompts.chat import TOKENIZER, MixtralPieces
-from bimedix.train.room import _encoder
-from bimedix.train.settings import Settings
+from bimedix.train.prepare import Encoding
 
 
 @pytest.mark.parametrize(
-    ("named", "template", "by_pieces"),
+    ("tokenizer", "template", "by_pieces"),
     [
-        ({"tokenizer": "mixtral"}, "mixtral", True),
-        ({"base": "tiny"}, "vicuna", True),
-        ({"base": "tiny"}, TOKENIZER, False),
-        ({"base": "owner/model", "tokenizer": ""}, "mixtral", False),
+        ("mixtral", "mixtral", True),
+        ("mixtral", "vicuna", True),
+        ("mixtral", TOKENIZER, False),
+        ("owner/model", "mixtral", False),
     ],
 )
-def test_mixtrals_own_pieces_are_used_where_they_are_the_tokenizer(named, template, by_pieces):
+def test_mixtrals_own_pieces_are_used_where_they_are_the_tokenizer(
+    tokenizer, template, by_pieces, monkeypatch
+):
     """The built-in tokenizer is read by sentencepiece, but not where its own template has to be filled."""
     given = object()
-    found = _encoder(replace(Settings(), template=template, **named), given)
+    monkeypatch.setattr(load, "load_tokenizer", lambda name, base: given)
+    found = Encoding(tokenizer, template, 100).encoder()
 
     assert isinstance(found, MixtralPieces) if by_pieces else found is given

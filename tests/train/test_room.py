@@ -185,7 +185,7 @@ def test_a_checkpoint_of_other_settings_is_refused(mix, settings, context, tmp_p
         raise StoppedError
 
     out = tmp_path / "train"
-    monkeypatch.setattr(loop, "validate", stop)
+    monkeypatch.setattr(loop._Run, "validate", stop)
     with pytest.raises(StoppedError):
         run(settings, {"mix": mix}, out, context)
     monkeypatch.undo()
@@ -206,7 +206,7 @@ def test_what_cannot_be_learnt_from_is_kept_aside(mix, settings, context, tmp_pa
     summary = run(settings, {"mix": mix}, tmp_path / "train", context)
     dropped = {d.id: d for d in read_records(tmp_path / "train" / "dropped.jsonl", Dropped)}
 
-    assert summary.dropped == {"cannot be laid out as chat": 1, "no reply within the token limit": 1}
+    assert summary.dropped == {"cannot be laid out as chat": 1, "longer than the token limit": 1}
     assert msgspec.json.decode(dropped["long"].record, type=Conversation) == long
 
 

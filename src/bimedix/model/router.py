@@ -24,6 +24,10 @@ class EngineState:
     """Weight of one token's balance loss in one layer: coefficient / (layers x tokens of the batch)."""
     balance_sum: float = 0.0
     """Balance loss seen since it was last read: sum over tokens and layers, counted in backward only."""
+    z_weight: float = 0.0
+    """Weight of one token's z-loss in one layer, as `balance_weight`."""
+    z_sum: float = 0.0
+    """Z-loss seen since it was last read, as `balance_sum`."""
     replay: Literal["off", "record", "replay"] = "off"
     """Under recomputation: remember which experts were chosen, or use what was remembered."""
     backend: Literal["auto", "loop", "grouped"] = "auto"
@@ -75,25 +79,41 @@ def balance_per_token(
     return loss_T, gradient_TE
 
 
-class _InjectBalance(torch.autograd.Function):
-    """Identity on the logits; adds the balance loss' gradient on the way back.
+def z_per_token(logits_TE: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the z-loss of every token, [T], and its gradient by the raw logits, [T, E].
 
-    So the loss is counted once whatever is recomputed, and needs no list of logits beside the model.
+    The squared log of the sum of exponentials keeps scores small, and so the softmax exact (ST-MoE, arXiv
+    2202.08906, equation 5).
+    """
+    log_sum_T = logits_TE.logsumexp(dim=-1)
+    return log_sum_T.square(), 2 * log_sum_T[:, None] * logits_TE.softmax(dim=-1)
+
+
+class _InjectLosses(torch.autograd.Function):
+    """Identity on the logits; adds the gradients of the balance loss and the z-loss on the way back.
+
+    So each is counted once whatever is recomputed, and needs no list of logits beside the model.
     """
 
     @staticmethod
     def forward(ctx: Any, logits_TE: Tensor, experts_TK: Tensor, state: EngineState) -> Tensor:
         ctx.save_for_backward(logits_TE, experts_TK, state.documents)
-        ctx.state, ctx.weight = state, state.balance_weight
+        ctx.state, ctx.weight, ctx.z_weight = state, state.balance_weight, state.z_weight
         return logits_TE.view_as(logits_TE)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_TE: Tensor) -> tuple[Tensor, None, None]:
         logits_TE, experts_TK, documents = ctx.saved_tensors
-        loss_T, gradient_TE = balance_per_token(logits_TE, experts_TK, documents)
-        ctx.state.balance_sum += float(loss_T.sum())
-        return grad_TE + ctx.weight * gradient_TE, None, None
+        if ctx.weight:
+            loss_T, gradient_TE = balance_per_token(logits_TE, experts_TK, documents)
+            ctx.state.balance_sum += float(loss_T.sum())
+            grad_TE = grad_TE + ctx.weight * gradient_TE
+        if ctx.z_weight:
+            loss_T, gradient_TE = z_per_token(logits_TE)
+            ctx.state.z_sum += float(loss_T.sum())
+            grad_TE = grad_TE + ctx.z_weight * gradient_TE
+        return grad_TE, None, None
 
 
 class Router(nn.Module):
@@ -123,15 +143,18 @@ class Router(nn.Module):
         x_TH = x_TH.to(dtype)
         logits_TE = linear(x_TH, self.weight.to(dtype))
         if self.lora_a is not None and self.lora_b is not None:
-            logits_TE = logits_TE + self.scale * linear(linear(x_TH, self.lora_a), self.lora_b)
+            logits_TE = logits_TE + self.scale * linear(
+                linear(x_TH, self.lora_a.to(dtype)), self.lora_b.to(dtype)
+            )
         return logits_TE
 
     def forward(self, x_TH: Tensor) -> tuple[Tensor, Tensor]:
         """Return shares_TK and experts_TK."""
         logits_TE = self.logits(x_TH)
         experts_TK = self._choose(logits_TE)
-        if self.training and self.state.balance_weight and logits_TE.requires_grad:
-            logits_TE = _InjectBalance.apply(  # type: ignore[no-untyped-call]
+        wanted = self.state.balance_weight or self.state.z_weight
+        if self.training and wanted and logits_TE.requires_grad:
+            logits_TE = _InjectLosses.apply(  # type: ignore[no-untyped-call]
                 logits_TE, experts_TK, self.state
             )
         return shares_of(logits_TE, experts_TK, normalise=self.normalise), experts_TK

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,12 @@ from bimedix.model.packing import ATTENTION, Packed, head_loss, pack, register_a
 from bimedix.model.recompute import recompute_layers
 from bimedix.progress import Progress
 from bimedix.records import content_hash
-from bimedix.train.checkpoint import load_checkpoint, save_checkpoint
-from bimedix.train.data import Batches, Sample, fill_micro_batches
+from bimedix.train.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
+from bimedix.train.data import Batches
+from bimedix.train.devices import Devices, refuse_unshardable
+from bimedix.train.metrics import Metrics, busiest, histogram, numbers
+from bimedix.train.optimizer import LeanAdamW, make_optimizer, to_bfloat16
+from bimedix.train.samples import Samples, Units
 from bimedix.train.settings import Phase, Settings
 
 
@@ -36,6 +40,10 @@ class Outcome:
     final_loss: float
     """Mean of the last tenth of the steps."""
     validation_loss: float | None
+    """Of the weights that the phase ends with."""
+    best_step: int | None
+    """Step of the lowest validation loss; None without validations."""
+    stopped_early: bool
     expert_load: tuple[tuple[int, ...], ...]
     """Pairs of token and expert, per layer and expert."""
     seconds: float
@@ -76,32 +84,9 @@ def rate_at(step: int, total: int, phase: Phase) -> float:
             return phase.learning_rate
 
 
-def count_steps(samples: int, phase: Phase) -> int:
-    """Return the optimizer steps of a phase."""
-    return max(1, round(phase.epochs * -(-samples // phase.batch_size)))
-
-
-def micro_batches(samples: Sequence[Sample], batch: Sequence[int], phase: Phase, budget: int) -> list[Packed]:
-    """Pack the samples of one device into as few micro-batches as the token budget allows."""
-    groups = fill_micro_batches([len(samples[i]) for i in batch], budget)
-    return [pack([samples[batch[at]].document(phase.supervise) for at in group]) for group in groups]
-
-
-def _supervised(sample: Sample, phase: Phase) -> int:
-    """Count the rows of a sample that bear loss: the first token is predicted from nothing."""
-    return len(sample) - 1 if phase.supervise == "all" else sum(sample.supervised[1:])
-
-
-def _optimizer(trained: dict[str, Tensor], phase: Phase) -> torch.optim.AdamW:
-    matrices = [p for p in trained.values() if p.ndim > 1]
-    vectors = [p for p in trained.values() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": phase.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=phase.learning_rate, betas=phase.betas, fused=True
-    )
+def count_steps(units: int, phase: Phase) -> int:
+    """Return the optimizer steps of a phase over so many samples, or rows."""
+    return max(1, round(phase.epochs * -(-units // phase.batch_size)))
 
 
 def _as_read(settings: Settings) -> Settings:
@@ -125,186 +110,246 @@ def _training(model: Any, settings: Settings) -> Iterator[None]:
         recompute_layers(model, enable=False)
         model.set_attn_implementation(before)
         model.engine_state.documents = None
-        model.engine_state.balance_weight = 0.0
+        model.engine_state.balance_weight = model.engine_state.z_weight = 0.0
         model.eval()
 
 
-@torch.no_grad()
-def validate(model: Any, samples: Sequence[Sample], phase: Phase, budget: int) -> float | None:
-    """Return the mean negative log-likelihood (nats per supervised token), or None without samples."""
-    if not samples:
-        return None
-    training = model.training
-    model.eval()
-    objective = Objective(model)
-    total = rows = 0.0
-    for packed in micro_batches(samples, range(len(samples)), phase, budget):
-        packed = packed.to(model.device)
-        total += float(objective(packed))
-        rows += len(packed.rows)
-    model.train(training)
-    return total / rows if rows else None
+@contextmanager
+def _uncounted(model: Any) -> Iterator[None]:
+    """Let a pass that only keeps a device in step leave no trace in balance losses and expert loads."""
+    state = model.engine_state
+    weights = state.balance_weight, state.z_weight
+    loads = [block.gate.load.clone() for _, block in blocks(model)]
+    state.balance_weight = state.z_weight = 0.0
+    try:
+        yield
+    finally:
+        state.balance_weight, state.z_weight = weights
+        for (_, block), load in zip(blocks(model), loads, strict=True):
+            block.gate.load.copy_(load)
 
 
-class _Metrics:
-    """`metrics.jsonl`: one row per step, flushed; rows after the checkpoint that a run resumes from go.
+class _Run:
+    """One phase on its devices: what a step and a validation need."""
 
-    Only the first device writes; the others keep their rows to themselves.
-    """
+    def __init__(self, model: Any, devices: Devices, phase: Phase, settings: Settings) -> None:
+        self.model, self.devices, self.phase, self.settings = model, devices, phase, settings
+        accelerator = devices.accelerator
+        self.ranks: int = accelerator.num_processes
+        self.device: torch.device = accelerator.device
 
-    def __init__(self, path: Path, phase: int, resumed_at: int, writes: bool) -> None:
-        self.rows: list[dict[str, Any]] = []
-        kept = []
-        if path.exists():
-            for line in path.read_bytes().splitlines():
-                try:
-                    row = msgspec.json.decode(line)
-                except msgspec.DecodeError:
-                    break
-                if (row["phase"], row["step"]) <= (phase, resumed_at):
-                    kept.append(line)
-                    if row["phase"] == phase:
-                        self.rows.append(row)
-        self._file = None
-        if writes:
-            path.write_bytes(b"".join(line + b"\n" for line in kept))
-            self._file = path.open("ab")
+    def _packed(self, samples: Samples, group: Sequence[int]) -> Packed:
+        return pack([samples.document(i, self.phase.supervise) for i in group]).to(self.device)
 
-    def add(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-        if self._file:
-            self._file.write(msgspec.json.encode(row) + b"\n")
-            self._file.flush()
+    def _passes(self, units: Units, drawn: Sequence[int]) -> list[list[int] | None]:
+        budget = self.settings.max_tokens_per_micro_batch
+        return self.devices.passes(
+            [units.micro_batches(drawn[rank :: self.ranks], budget) for rank in range(self.ranks)]
+        )
 
-    def close(self) -> None:
-        if self._file:
-            self._file.close()
+    def sum(self, value: Tensor) -> Tensor:
+        """Add up a tensor over all devices."""
+        summed: Tensor = self.devices.accelerator.reduce(value.to(self.device))
+        return summed
+
+    def backward(
+        self, samples: Samples, units: Units, drawn: Sequence[int], supervised: int
+    ) -> tuple[float, int]:
+        """Leave the gradient of a step in place; returns its loss and this device's passes.
+
+        The gradient is that of: sum of losses / supervised tokens of the whole batch. So it depends neither
+        on how the batch is packed and split, nor on the number of devices.
+        """
+        passes = self._passes(units, drawn)
+        shortest = min(units.members(drawn), key=lambda i: (samples.lengths[i], i))
+        loss_sum = torch.zeros((), device=self.device)
+        for number, group in enumerate(passes, 1):
+            packed = self._packed(samples, [shortest] if group is None else group)
+            if group is None:
+                with _uncounted(self.model), self.devices.accumulate(last=number == len(passes)):
+                    self.devices.accelerator.backward(self.devices.objective(packed) * 0.0)
+                continue
+            with self.devices.accumulate(last=number == len(passes)):
+                loss = self.devices.objective(packed)
+                # Devices average their gradients; the loss is a sum.
+                self.devices.accelerator.backward(loss * self.ranks / supervised)
+            loss_sum += loss.detach()
+        return float(self.sum(loss_sum)) / supervised, sum(group is not None for group in passes)
+
+    @torch.no_grad()
+    def validate(self, samples: Samples) -> float | None:
+        """Return the mean negative log-likelihood (nats per supervised token), or None without samples."""
+        if not len(samples):
+            return None
+        training = self.model.training
+        self.model.eval()
+        told = torch.zeros(2, dtype=torch.float64)
+        for group in self._passes(Units(samples, None), range(len(samples))):
+            packed = self._packed(samples, group or [0])
+            loss = self.devices.objective(packed)
+            if group is not None:
+                told += torch.tensor([float(loss), len(packed.rows)], dtype=torch.float64)
+        self.model.train(training)
+        total, rows = self.sum(told).tolist()
+        return total / rows if rows else None
+
+
+@dataclass
+class _Best:
+    """The lowest validation loss so far, and how long ago it was."""
+
+    loss: float | None = None
+    step: int | None = None
+    without_gain: int = 0
+
+    def see(self, loss: float, step: int, phase: Phase) -> bool:
+        """Take a validation into account; tells whether it is a gain."""
+        gained = self.loss is None or loss < self.loss - phase.min_gain
+        if gained:
+            self.loss, self.step, self.without_gain = loss, step, 0
+        else:
+            self.without_gain += 1
+        return gained
 
 
 def train_phase(
     model: Any,
-    samples: Sequence[Sample],
-    validation: Sequence[Sample],
+    samples: Samples,
+    validation: Samples,
     settings: Settings,
     at: int,
     out: Path,
     seed: int,
     progress: Progress,
+    accelerator: Any,
 ) -> Outcome:
     """Train the parameters that need a gradient, on all devices that accelerate sees.
-
-    The gradient of a step is that of: sum of losses / supervised tokens of the whole batch. So it depends
-    neither on how the batch is packed and split, nor on the number of devices.
 
     Args:
         model: with `requires_grad` set where training shall change it.
         samples: training data.
-        validation: data of the validation loss.
+        validation: held-back data.
         settings: of the run.
         at: index of the phase.
         out: folder of `metrics.jsonl` and `checkpoints/`.
         seed: of the run.
         progress: where the loop shows itself.
+        accelerator: of accelerate.
     """
-    from accelerate import Accelerator
-
     phase = settings.phases[at]
     state = install(model)
-    torch.manual_seed(int(content_hash([seed, at])[:15], 16))
-    trained: dict[str, Tensor] = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    objective, optimizer = accelerator.prepare(Objective(model), _optimizer(trained, phase))
-    device, ranks, rank = accelerator.device, accelerator.num_processes, accelerator.process_index
+    devices = Devices(accelerator, model, Objective(model), phase)
+    refuse_unshardable(settings, devices.sharding)
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if settings.optimizer == "adamw_8bit_bfloat16":
+        to_bfloat16(trained.items())
+    optimizer = make_optimizer(trained, phase, settings.optimizer)
+    if isinstance(optimizer, LeanAdamW):
+        optimizer.seed = _draw(seed, at)
+    del trained
+    devices.prepare(optimizer)
+    run = _Run(model, devices, phase, settings)
 
-    ids = [sample.id for sample in samples]
-    total = count_steps(len(samples), phase)
-    batches = Batches(ids, seed + at, phase.batch_size)
-    lengths = [len(s) for s in samples]
-    identity = content_hash([asdict(_as_read(settings)), at, seed, ids, lengths])
+    units = Units(samples, settings.max_tokens_per_micro_batch if settings.packing == "rows" else None)
+    total = count_steps(len(units), phase)
+    batches = Batches(units.ids, seed + at, phase.batch_size)
+    identity = content_hash([asdict(_as_read(settings)), at, seed, samples.ids, samples.lengths.tolist()])
     folder = out / "checkpoints" / f"phase-{at}"
     accelerator.wait_for_everyone()
-    found = load_checkpoint(folder, trained, optimizer.optimizer, identity)
+    found = load_checkpoint(folder, devices, identity)
     start = found["step"] if found else 0
-    metrics = _Metrics(out / "metrics.jsonl", at, start, accelerator.is_main_process)
+    best = _Best(**found["best"]) if found else _Best()
+    metrics = Metrics(out / "metrics.jsonl", at, start, accelerator.is_main_process)
     load = torch.tensor(found["load"]) if found else torch.zeros(len(blocks(model)), 0)
     layers = max(len(blocks(model)), 1)
+    stopped = False
 
-    with (
-        _training(model, settings),
-        progress.task(f"train {at} {phase.mode}", total, "steps") as task,
-    ):
+    with _training(model, settings), progress.task(f"train {at} {phase.mode}", total, "steps") as task:
         task.done = start
         for step in range(start, total):
             began = time.monotonic()
+            torch.manual_seed(_draw(seed, at, step, accelerator.process_index))
             rate = rate_at(step, total, phase)
-            for group in optimizer.param_groups:
+            for group in devices.optimizer.param_groups:
                 group["lr"] = rate
-            batch = batches.of_step(step)
-            tokens = sum(lengths[i] for i in batch)
-            supervised = sum(_supervised(samples[i], phase) for i in batch)
-            state.balance_weight = settings.balance_coefficient / (layers * tokens) * ranks
-            state.balance_sum = 0.0
-            # A device whose share is empty goes through one sample with weight zero, to keep in step.
-            share = batch[rank::ranks]
-            packs = micro_batches(samples, share or batch[:1], phase, settings.max_tokens_per_micro_batch)
-            loss_sum = torch.zeros((), device=device)
-            for index, packed in enumerate(packs):
-                last = index == len(packs) - 1
-                with nullcontext() if last else accelerator.no_sync(objective):
-                    loss = objective(packed.to(device)) * (1.0 if share else 0.0)
-                    accelerator.backward(loss * ranks / supervised)
-                loss_sum += loss.detach()
-            loss_value = float(accelerator.reduce(loss_sum)) / supervised
-            if not math.isfinite(loss_value):
-                raise BimedixError(
-                    f"phase {at}, step {step + 1}: the loss is {loss_value}.\n"
-                    "  Lower the learning rate, or look at the samples: "
-                    + ", ".join(ids[i] for i in batch[:4])
-                )
-            norm = None
-            if phase.max_gradient_norm:
-                norm = float(accelerator.clip_grad_norm_(list(trained.values()), phase.max_gradient_norm))
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            drawn = batches.of_step(step)
+            members = units.members(drawn)
+            tokens = int(samples.lengths[members].sum())
+            supervised = sum(samples.supervised(i, phase.supervise) for i in members)
+            share = run.ranks / (layers * tokens)
+            state.balance_weight, state.z_weight = (
+                settings.balance_coefficient * share,
+                settings.z_coefficient * share,
+            )
+            state.balance_sum = state.z_sum = 0.0
 
-            step_load = accelerator.reduce(_take_load(model).to(device)).cpu()
-            balance = float(accelerator.reduce(torch.tensor(state.balance_sum, device=device)))
+            loss, packs = run.backward(samples, units, drawn, supervised)
+            if not math.isfinite(loss):
+                raise BimedixError(
+                    f"phase {at}, step {step + 1}: the loss is {loss}.\n"
+                    "  Lower the learning rate, or look at the samples: "
+                    + ", ".join(samples.ids[i] for i in members[:4])
+                )
+            norm = devices.clip(phase.max_gradient_norm)
+            devices.optimizer.step()
+            devices.optimizer.zero_grad(set_to_none=True)
+
+            step_load = run.sum(_take_load(model)).cpu()
+            sums = run.sum(torch.tensor([state.balance_sum, state.z_sum])) / (layers * tokens)
             load = step_load if load.numel() == 0 else load + step_load
-            seconds = time.monotonic() - began
+            seconds, done = time.monotonic() - began, step + 1
             row = {
-                "phase": at, "step": step + 1, "loss": loss_value, "learning_rate": rate,
+                "phase": at, "step": done, "loss": loss, "learning_rate": rate,
                 "gradient_norm": norm, "tokens": tokens, "supervised_tokens": supervised,
-                "padding_share": 0.0, "micro_batches": len(packs),
-                "balance": balance / (layers * tokens) if settings.balance_coefficient else None,
-                "busiest_expert_share": _busiest(step_load),
+                "padding_share": 0.0, "micro_batches": packs,
+                "balance": float(sums[0]) if settings.balance_coefficient else None,
+                "z": float(sums[1]) if settings.z_coefficient else None,
+                "busiest_expert_share": busiest(step_load),
                 "timing": {"seconds": round(seconds, 4), "tokens_per_s": round(tokens / seconds, 1)},
             }  # fmt: skip
-            done = step + 1
             if settings.validate_every_steps and done % settings.validate_every_steps == 0 and done < total:
-                row["validation_loss"] = validate(
-                    model, validation, phase, settings.max_tokens_per_micro_batch
-                )
+                held_back = row["validation_loss"] = run.validate(validation)
+                if held_back is not None and best.see(held_back, done, phase) and phase.keep_best:
+                    save_best(folder, devices)
+                stopped = bool(phase.patience) and best.without_gain >= phase.patience
             metrics.add(row)
-            task.advance(loss=f"{loss_value:.3f}", tokens_per_s=int(tokens / seconds), padding="0%")
+            accelerator.log(numbers(row), step=done)
+            shown = {"loss": f"{loss:.3f}", "tokens_per_s": int(tokens / seconds), "padding": "0%"}
+            shown |= {"experts": histogram(step_load)} if step_load.numel() else {}
+            task.advance(1, **shown)
             every = settings.checkpoint_every_steps
-            if every and done % every == 0 and done < total and accelerator.is_main_process:
-                save_checkpoint(
-                    folder, done, trained, optimizer.optimizer, {"identity": identity, "load": load.tolist()}
-                )
-        validation_loss = validate(model, validation, phase, settings.max_tokens_per_micro_batch)
+            if every and done % every == 0 and done < total and not stopped:
+                kept = {"identity": identity, "load": load.tolist(), "best": asdict(best)}
+                save_checkpoint(folder, done, devices, kept)
+            if stopped:
+                progress.say(f"phase {at}: ends at step {done}, no gain since step {best.step}")
+                break
+        final = metrics.rows[-1].get("validation_loss") if stopped else run.validate(validation)
+        if final is not None and not stopped:
+            best.see(final, len(metrics.rows), phase)
+        if phase.keep_best and best.step is not None and best.step < len(metrics.rows):
+            load_best(folder, devices)
+            final = best.loss
     metrics.close()
     rows = metrics.rows
     tail = rows[-max(1, len(rows) // 10) :]
     return Outcome(
-        steps=total,
+        steps=len(rows),
         tokens=sum(row["tokens"] for row in rows),
         supervised_tokens=sum(row["supervised_tokens"] for row in rows),
         first_loss=rows[0]["loss"],
         final_loss=sum(row["loss"] for row in tail) / len(tail),
-        validation_loss=validation_loss,
+        validation_loss=final,
+        best_step=best.step,
+        stopped_early=stopped,
         expert_load=tuple(tuple(int(n) for n in layer) for layer in load.tolist()),
         seconds=sum(row["timing"]["seconds"] for row in rows),
     )
+
+
+def _draw(*facts: int) -> int:
+    """Return a seed of 60 bits for these facts."""
+    return int(content_hash(list(facts))[:15], 16)
 
 
 def _take_load(model: Any) -> Tensor:
@@ -313,10 +358,3 @@ def _take_load(model: Any) -> Tensor:
     for _, block in blocks(model):
         block.gate.load.zero_()
     return torch.stack(loads).cpu() if loads else torch.zeros(0, 0)
-
-
-def _busiest(load: Tensor) -> float | None:
-    """Return the largest share of pairs that one expert of a layer got; 1/E when all are equal."""
-    if load.numel() == 0:
-        return None
-    return round(float((load / load.sum(dim=1, keepdim=True).clamp(min=1)).max()), 4)

@@ -3,20 +3,20 @@
 import resource
 import shutil
 from collections import Counter
-from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bimedix.errors import DataError
-from bimedix.files import RecordWriter, read_json, read_records, write_json
-from bimedix.prompts.chat import TOKENIZER, MixtralPieces
-from bimedix.records import Conversation, Dropped, Passage
+from bimedix.files import RecordWriter, read_json, write_json
+from bimedix.progress import Progress
 from bimedix.stage import DROPPED, Context, Summary
 from bimedix.train.settings import Phase, Settings
 
 if TYPE_CHECKING:
-    from bimedix.train.data import Sample
+    from bimedix.train.samples import Samples
+
+TRAIN, VALIDATION, PASSAGES = "train.jsonl", "validation.jsonl", "passages.jsonl"
 
 
 def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context) -> Summary:
@@ -26,48 +26,49 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         `base/`: the base that was trained or made here, as a plain checkpoint with its tokenizer;
         `adapter/`: the adapters; `metrics.jsonl`: a row per step; `dropped.jsonl`;
         `figures.json`: what the summary holds; `chat.json`: the template, for evaluation and serving.
+    Beside the stage's folder: `prepared/`, the tokenised data, and `tracking/`, where trackers are asked for.
     """
-    import torch
-    from accelerate import PartialState
-
+    from bimedix.model.adapters import merge
     from bimedix.model.load import load_tokenizer, save_model
+    from bimedix.train.devices import make_accelerator, whole_weights
+    from bimedix.train.samples import Samples
 
-    devices = PartialState(cpu=not torch.cuda.is_available())
-    first = devices.is_main_process
+    accelerator = make_accelerator(settings.trackers, context.calls.parent / "tracking")
+    first = accelerator.is_main_process
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(_tokenizer_name(settings), context.base)
-    counts: Counter[str] = Counter()
-    with RecordWriter(out / DROPPED) if first else nullcontext() as dropped:
-
-        def drop(record: Dropped) -> None:
-            counts[record.reason] += 1
-            if dropped:
-                dropped.write(record)
-
-        train = _read(inputs["mix"] / "train.jsonl", settings, tokenizer, drop)
-        validation_file = inputs["mix"] / "validation.jsonl"
-        validation = _read(validation_file, settings, tokenizer, drop) if validation_file.exists() else []
-    passages = _read_passages(inputs["mix"] / "passages.jsonl", settings, tokenizer)
-    if not train and any(phase.data == "conversations" for phase in settings.phases):
+    folders = _prepare(settings, inputs["mix"], context, accelerator)
+    dropped = _keep_dropped(list(folders.values()), out) if first else Counter[str]()
+    train, validation, passages = (
+        Samples.open(folders[name]) if name in folders else Samples()
+        for name in (TRAIN, VALIDATION, PASSAGES)
+    )
+    if not len(train) and any(phase.data == "conversations" for phase in settings.phases):
         raise DataError(
-            f"{inputs['mix'] / 'train.jsonl'}: holds no conversation to learn from.\n"
+            f"{inputs['mix'] / TRAIN}: holds no conversation to learn from.\n"
             "  Look into dropped.jsonl of the mix and of this stage for the reasons."
         )
-    context.progress.say(f"train: {len(train):,} samples, {sum(map(len, train)):,} tokens")
+    if not len(validation) and any(phase.patience or phase.keep_best for phase in settings.phases):
+        raise DataError(
+            f"{inputs['mix'] / VALIDATION}: holds nothing to validate on, which `patience` and `keep_best` "
+            "need.\n  Set [mix] validation_share above 0."
+        )
+    tokens = int(train.lengths.sum())
+    context.progress.say(f"train: {len(train):,} samples, {tokens:,} tokens")
 
     figures: dict[str, Any] = {
         "samples": len(train),
         "passages": len(passages),
-        "tokens_per_epoch": sum(map(len, train)),
-        "samples_cut": sum(s.was_cut for s in train),
+        "tokens_per_epoch": tokens,
         "phases": [],
     }
     timing: dict[str, Any] = {"phases": []}
     base_is_ours = settings.base == "tiny" or any(p.mode == "full" for p in settings.phases)
     model: Any = None
+    tokenizer = load_tokenizer(_tokenizer_name(settings), context.base) if first else None
+    accelerator.init_trackers("bimedix")
     if first:
         _settle_base(out)
-    devices.wait_for_everyone()
+    accelerator.wait_for_everyone()
     for at, phase in enumerate(settings.phases):
         done_file = out / "phases" / f"{at}.json"
         if done_file.exists():
@@ -79,21 +80,24 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
             model = _load_base(settings, out, at, context)
         if first and phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
             save_model(model, out / "base", tokenizer)
-        samples, held_out = (passages, []) if phase.data == "passages" else (train, validation)
-        samples = _of_types(samples, phase, inputs["mix"] / "train.jsonl")
-        saved = _run_phase(model, samples, held_out, settings, at, out, context, writes=first)
-        if first:
-            if phase.mode == "full":
+        samples, held_out = (passages, Samples()) if phase.data == "passages" else (train, validation)
+        samples = _of_types(samples, phase, inputs["mix"] / TRAIN)
+        saved = _run_phase(model, samples, held_out, settings, at, out, context, accelerator)
+        with whole_weights(model):
+            if first and phase.mode == "full":
                 save_model(model, out / f"base.phase-{at}", tokenizer)
-            elif not settings.keep_unmerged_only:
-                from bimedix.model.adapters import merge
-
+            elif first and not settings.keep_unmerged_only:
                 saved["figures"]["merge_difference"] = merge(model, out / "merged", tokenizer)
+        if first:
             write_json(done_file, saved)
             _settle_base(out)
-        devices.wait_for_everyone()
+        accelerator.wait_for_everyone()
+        if accelerator.num_processes > 1:
+            model = None  # spread over the devices: the next phase begins with what was saved
+            accelerator.free_memory()
         figures["phases"].append(saved["figures"])
         timing["phases"].append(saved["timing"])
+    accelerator.end_training()
     if first:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
@@ -103,9 +107,9 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         write_json(out / "figures.json", figures)
         write_json(out / "chat.json", {"template": settings.template})
     return Summary(
-        read=len(train) + len(validation) + sum(counts.values()),
+        read=len(train) + len(validation) + dropped.total(),
         written=len(train),
-        dropped=dict(sorted(counts.items())),
+        dropped=dict(sorted(dropped.items())),
         figures={**figures, "timing": timing},
     )
 
@@ -121,16 +125,16 @@ def _load_base(settings: Settings, out: Path, at: int, context: Context) -> Any:
     return load_model(settings.base, dtype=settings.dtype, base=context.base)
 
 
-def _of_types(samples: "list[Sample]", phase: Phase, path: Path) -> "list[Sample]":
+def _of_types(samples: "Samples", phase: Phase, path: Path) -> "Samples":
     """Return the samples of the types that a phase reads.
 
     Raises:
         DataError: there are none.
     """
-    chosen = [sample for sample in samples if not phase.types or sample.type in phase.types]
-    if not chosen:
+    chosen = samples.of_types(phase.types)
+    if not len(chosen):
         raise DataError(
-            f"{path}: holds no {' or '.join(phase.types)} to train on.\n"
+            f"{path}: holds no {' or '.join(phase.types) or 'running text'} to train on.\n"
             "  Change `types` of the phase, or give the mix such records."
         )
     return chosen
@@ -158,50 +162,68 @@ def _tokenizer_name(settings: Settings) -> str:
     return settings.tokenizer or ("mixtral" if settings.base == "tiny" else settings.base)
 
 
-def _read(path: Path, settings: Settings, tokenizer: Any, drop: Any) -> "list[Sample]":
-    from bimedix.train.data import encode_samples
+def _prepare(settings: Settings, mix: Path, context: Context, accelerator: Any) -> dict[str, Path]:
+    """Return the folders of the tokenised data by file of the mix; the first device makes what is missing.
 
-    records = read_records(path, Conversation)
-    limit = settings.max_tokens_per_sample
-    pieces = _encoder(settings, tokenizer)
-    return list(encode_samples(records, pieces, settings.template, limit, drop))
+    Raises:
+        DataError: a phase learns from running text, and there is none.
+    """
+    from bimedix.train.prepare import Encoding, prepare
 
+    root = context.base / settings.prepared if settings.prepared else context.calls.parent / "prepared"
+    chats = Encoding(
+        _tokenizer_name(settings), settings.template, settings.max_tokens_per_sample, settings.long_records,
+        base=context.base,
+    )  # fmt: skip
+    wanted = {name: chats for name in (TRAIN, VALIDATION) if name == TRAIN or (mix / name).exists()}
+    if any(phase.data == "passages" for phase in settings.phases):
+        wanted[PASSAGES] = replace(chats, kind="passages")
 
-def _encoder(settings: Settings, tokenizer: Any) -> Any:
-    """Return what encodes texts: Mixtral's by sentencepiece, the same ids in less than half the time."""
-    built_in = _tokenizer_name(settings) == "mixtral" and settings.template != TOKENIZER
-    return MixtralPieces() if built_in else tokenizer
+    def made(progress: Progress) -> dict[str, Path]:
+        return {
+            name: prepare(mix / name, encoding, root, settings.prepare_processes, progress)
+            for name, encoding in wanted.items()
+        }
 
-
-def _read_passages(path: Path, settings: Settings, tokenizer: Any) -> "list[Sample]":
-    """Return the running text of the mix, where a phase learns from it."""
-    from bimedix.train.data import encode_passages
-
-    if all(phase.data != "passages" for phase in settings.phases):
-        return []
-    found = list(encode_passages(read_records(path, Passage), tokenizer, settings.max_tokens_per_sample))
-    if not found:
+    if accelerator.is_main_process:
+        made(context.progress)
+    accelerator.wait_for_everyone()
+    found = made(Progress())
+    if PASSAGES in found and not read_json(found[PASSAGES] / "index.json")["samples"]:
         raise DataError(
-            f"{path}: holds no running text to learn from.\n"
+            f"{mix / PASSAGES}: holds no running text to learn from.\n"
             '  Give [curate] documents or passages, or leave out the phase with data = "passages".'
         )
     return found
 
 
+def _keep_dropped(folders: list[Path], out: Path) -> Counter[str]:
+    """Write `dropped.jsonl` of the stage; returns the count by reason."""
+    from bimedix.train.prepare import dropped_of, shards_of
+
+    counts: Counter[str] = Counter()
+    with RecordWriter(out / DROPPED) as writer:
+        for folder in folders:
+            for record in dropped_of(shards_of(folder)):
+                counts[record.reason] += 1
+                writer.write(record)
+    return counts
+
+
 def _run_phase(
     model: Any,
-    train: "list[Sample]",
-    validation: "list[Sample]",
+    train: "Samples",
+    validation: "Samples",
     settings: Settings,
     at: int,
     out: Path,
     context: Context,
-    *,
-    writes: bool,
+    accelerator: Any,
 ) -> dict[str, Any]:
     """Train one phase; adapters are audited and saved. Returns figures, and timings apart from them."""
     from bimedix.model.adapters import audit_trained, count_trainable, fingerprints, save_adapter
     from bimedix.model.blocks import attach
+    from bimedix.train.devices import whole_weights
     from bimedix.train.loop import train_phase
 
     phase = settings.phases[at]
@@ -213,7 +235,9 @@ def _run_phase(
     else:
         model.requires_grad_(True)
     trainable = count_trainable(model)
-    outcome = train_phase(model, train, validation, settings, at, out, context.seed, context.progress)
+    outcome = train_phase(
+        model, train, validation, settings, at, out, context.seed, context.progress, accelerator
+    )
     idle = frozenset(
         (layer, expert)
         for layer, loads in enumerate(outcome.expert_load)
@@ -221,16 +245,17 @@ def _run_phase(
         if count == 0
     )
     if phase.mode == "adapter":
-        audit_trained(before, fingerprints(model), idle)
-        if writes:
-            save_adapter(model, out / "adapter")
+        with whole_weights(model):
+            audit_trained(before, fingerprints(model), idle)
+            if accelerator.is_main_process:
+                save_adapter(model, out / "adapter")
     found = asdict(outcome)
     seconds = found.pop("seconds")
     figures = {
         "mode": phase.mode,
         **{key: found[key] for key in ("steps", "tokens", "supervised_tokens", "first_loss")},
         "loss": found["final_loss"],
-        "validation_loss": found["validation_loss"],
+        **{key: found[key] for key in ("validation_loss", "best_step", "stopped_early")},
         "trainable_parameters": trainable,
         "base_parameters": total,
         "trainable_share": round(trainable / total, 6),

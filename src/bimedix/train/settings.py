@@ -11,6 +11,7 @@ from bimedix.files import read_json
 from bimedix.model.arithmetic import (
     NF4_BITS,
     OPTIMIZER_BYTES,
+    OptimizerFormat,
     Shape,
     count_parameters,
     known_config,
@@ -20,6 +21,7 @@ from bimedix.model.arithmetic import (
 )
 from bimedix.model.settings import AdapterSettings, TinySettings
 
+LongRecords = Literal["split", "drop"]
 KNOWN_SHAPES = {"mixtral-8x7b": "mixtral_8x7b", "llama-3-8b": "llama3_8b"}
 """Part of a hub id, in lower case, and the built-in config that has its shape."""
 
@@ -54,6 +56,12 @@ class Phase:
     """Types of conversations to read; empty: all (BiMediX trains on all three together)."""
     warmup_share: float = 0.0
     """Share of the steps in which the rate rises, in place of `warmup_steps` when above 0 (MMedLM: 0.01)."""
+    patience: int = 0
+    """Validations without gain after which the phase ends; 0: never early (the papers do not validate)."""
+    min_gain: float = 0.0
+    """Nats per token by which a validation loss has to be below the lowest so far to count as gain."""
+    keep_best: bool = False
+    """End with the weights of the lowest validation loss in place of the last ones."""
 
     def warmup(self, total: int) -> int:
         """Return the warm-up of a phase of `total` steps, in steps."""
@@ -64,6 +72,10 @@ class Phase:
             raise UsageError(f"warmup_share = {self.warmup_share:g}; a share is 0 to below 1.")
         if self.data == "passages" and self.supervise != "all":
             raise UsageError('data = "passages" holds no replies: it needs supervise = "all".')
+        if self.patience < 0 or self.min_gain < 0:
+            raise UsageError(
+                f"patience {self.patience}, min_gain {self.min_gain:g}: neither may be below zero."
+            )
         if self.epochs <= 0 or self.batch_size < 1 or self.learning_rate <= 0:
             raise UsageError(
                 f"phase of {self.epochs} epochs, batch size {self.batch_size}, rate {self.learning_rate}: "
@@ -90,7 +102,7 @@ class Settings:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of weights and activations; adapters and the optimizer are float32 always."""
     max_tokens_per_sample: int = 2048
-    """Longer conversations are cut at the end (counted in the summary)."""
+    """Limit of a sample; what is longer is handled by `long_records`, and never cut."""
     max_tokens_per_micro_batch: int = 8192
     """Documents are laid end to end up to this many tokens; 8,192 hides NF4's unpacking (moe.md, 4)."""
     balance_coefficient: float = 0.0
@@ -103,6 +115,23 @@ class Settings:
     """Optimizer steps between validations; 0: at the end of each phase only."""
     keep_unmerged_only: bool = True
     """False: also write `merged/`, a plain checkpoint with the adapters added in."""
+    long_records: LongRecords = "split"
+    """Dialogues above the limit: in parts, cut between exchanges, the first exchange again as context without
+    loss; or left out (`drop`). Whatever cannot be split so is left out, whole and with the reason."""
+    packing: Literal["step", "rows"] = "step"
+    """`step`: the conversations of a step are packed together, as the paper counts its batch; `rows`: all
+    samples are packed into rows of `max_tokens_per_micro_batch` beforehand, and `batch_size` counts rows."""
+    prepared: str = ""
+    """Folder of tokenised shards, which runs may share; empty: `prepared` in the folder of the run."""
+    prepare_processes: int = 0
+    """Processes that tokenise; 0: one per core."""
+    optimizer: OptimizerFormat = "adamw_float32"
+    """AdamW in float32; with moments in blocks of eight bits; and, too, adapters in bfloat16, rounded at
+    random. Bytes per trained parameter: 16, 10, 6."""
+    z_coefficient: float = 0.0
+    """Weight of the router's z-loss, the squared log-sum of its scores (ST-MoE, arXiv 2202.08906: 0.001)."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where figures of every step go besides `metrics.jsonl`; never a text of the data."""
 
     def __post_init__(self) -> None:
         modes = [phase.mode for phase in self.phases]
@@ -115,6 +144,8 @@ class Settings:
                 f"train: max_tokens_per_sample {self.max_tokens_per_sample} is above "
                 f"max_tokens_per_micro_batch {self.max_tokens_per_micro_batch}; a sample has to fit in one."
             )
+        if any(phase.patience for phase in self.phases) and not self.validate_every_steps:
+            raise UsageError("train: `patience` needs validations; set validate_every_steps above 0.")
 
 
 def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
