@@ -217,7 +217,7 @@ def test_validate_tells_what_bimedix_needs_without_torch(tmp_path: Path) -> None
 
     assert (code, heavy) == (3, "[]")
     assert "1,904.2 M of 46,702.8 M parameters = 4.08 % trainable" in out
-    assert "memory per GPU 61.6 GB = weights 25.2 + adapters and AdamW 30.5 + activations" in out
+    assert "memory per GPU 62.5 GB = weights 25.2 + adapters and AdamW 30.5 + activations" in out
     assert out.count("missing  sources") == 10
     assert "missing  translate   completer: key_env = 'OPENAI_API_KEY'" in out
     assert "9 test sets in 18 parts" in out
