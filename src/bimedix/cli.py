@@ -325,20 +325,24 @@ def sources(folder: Path, out: Path, names: tuple[str, ...], limit: int, quiet: 
 @click.option(
     "--quote", multiple=True, metavar="ID", help="Published table to print beside, such as bimedix-3."
 )
+@click.option("--nine", is_flag=True, help="Sort ITEMS into the nine columns of BiMediX's tables.")
+@click.option("--efficiency", is_flag=True, help="Also measure speed and memory by language.")
 @click.option("--check-published", is_flag=True, help="Recompute the averages of the published tables.")
 @_options("recipe", "set", "quiet", "json")
 def evaluate(
-    paths: tuple[str, ...], quote: tuple[str, ...], check_published: bool, recipe: str,
-    overrides: tuple[str, ...], quiet: bool, as_json: bool,
+    paths: tuple[str, ...], quote: tuple[str, ...], nine: bool, efficiency: bool, check_published: bool,
+    recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Score MODEL on files of multiple-choice records (ITEMS), and write table and predictions to OUT.
 
     MODEL is the folder of a run, of a training stage or of a model, or a hub id; `-` asks the recipe's
-    completer. ITEMS are records files or folders of stages. Protocols and all else come from [evaluate].
+    completer. ITEMS are records files or folders of stages; exam.en.jsonl and exam.ar.jsonl are one test set
+    in two languages. Protocols and all else come from [evaluate].
     """
     if check_published:
         _check_published()
         return
+    from bimedix.evaluate.beside import sheets_beside
     from bimedix.evaluate.tables import render
     from bimedix.examine import examine
     from bimedix.recipe import read_recipe
@@ -350,13 +354,13 @@ def evaluate(
     model, *items, out = paths
     summary, table = examine(
         read_recipe(Path(recipe), overrides), "" if model == "-" else model, [Path(item) for item in items],
-        Path(out), _progress(quiet, as_json), quote,
+        Path(out), _progress(quiet, as_json), quote, efficiency=efficiency, nine=nine,
     )  # fmt: skip
     if as_json:
         _say_json(summary.__dict__)
         return
-    click.echo(render(table, "terminal", quote=quote), nl=False)
-    click.echo(f"{summary.read:,} items asked; predictions and the table in other forms: {out}")
+    click.echo(render(table, "terminal", quote=quote, more=sheets_beside(Path(out))), nl=False)
+    click.echo(f"{summary.read:,} items asked; predictions, page and tables: {out}")
 
 
 def _check_published() -> None:

@@ -1,19 +1,23 @@
 """`bimedix evaluate` by itself: any model on any files of questions, without a run around it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bimedix.benchmarks import NINE
 from bimedix.errors import MissingError, UsageError
 from bimedix.evaluate import room
 from bimedix.evaluate.room import TABLE
-from bimedix.evaluate.settings import Benchmark, Settings
+from bimedix.evaluate.settings import Benchmark, Settings, Timing
 from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
-from bimedix.files import read_json, require_file
+from bimedix.files import read_any_records, read_json, require_file
+from bimedix.languages import LANGUAGES
 from bimedix.path import CALLS, locked
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe
+from bimedix.records import MultipleChoice, Translation
 from bimedix.serve.engine import CHAT
 from bimedix.stage import RECORDS, Context, Summary
 
@@ -25,6 +29,9 @@ def examine(
     out: Path,
     progress: Progress,
     published: Sequence[str] = (),
+    *,
+    efficiency: bool = False,
+    nine: bool = False,
 ) -> tuple[Summary, Table]:
     """Score a model on files of questions, with the recipe's settings in all that the command does not say.
 
@@ -33,6 +40,8 @@ def examine(
         items: records files, or folders of stages that hold one.
         out: folder to fill.
         published: tables to quote beside, by id; those of the recipe are about other test sets.
+        efficiency: measure speed and memory too, as `[evaluate.efficiency]` says or by default.
+        nine: sort the items into the nine columns of BiMediX's tables, whatever file they stand in.
 
     Raises:
         MissingError: model or items are not there.
@@ -40,7 +49,11 @@ def examine(
     """
     chosen = recipe.rooms.get("evaluate", Settings())
     settings, inputs = _with_model(chosen, model)
-    settings = replace(settings, benchmarks=_benchmarks(items), published=tuple(published))
+    settings = replace(
+        settings, benchmarks=_nine(items) if nine else _benchmarks(items), published=tuple(published)
+    )
+    if efficiency and settings.efficiency is None:
+        settings = replace(settings, efficiency=Timing())
     out = out.resolve()
     with locked(out):
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
@@ -49,15 +62,66 @@ def examine(
 
 
 def _benchmarks(items: Sequence[Path]) -> tuple[Benchmark, ...]:
-    files = [(path / RECORDS if path.is_dir() else path).resolve() for path in items]
-    names = [path.name if path.is_dir() else path.name.partition(".")[0] for path in items]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not files:
+    """Name each test set after its file; `exam.en.jsonl` and `exam.ar.jsonl` are the test set `exam`."""
+    named = [(*_name(path), (path / RECORDS if path.is_dir() else path).resolve()) for path in items]
+    by_name = Counter((name, language) for name, language, _ in named)
+    twice = sorted(name for (name, _), count in by_name.items() if count > 1)
+    if twice or not named:
         told = f"two files of items are called '{twice[0]}'" if twice else "no file of items is named"
         raise UsageError(f"{told}; they name the rows of the table.\n  Give each file a name of its own.")
     return tuple(
-        Benchmark(name, str(require_file(file)), group=name) for name, file in zip(names, files, strict=True)
+        Benchmark(name, str(require_file(file)), group=name, language=language or "auto")
+        for name, language, file in named
     )
+
+
+def _name(path: Path) -> tuple[str, str]:
+    """Return the name of a test set, and the language that its file's name tells, if it does."""
+    if path.is_dir():
+        return path.name, ""
+    name, _, rest = path.name.partition(".")
+    language = rest.partition(".")[0]
+    return name, language if language in LANGUAGES else ""
+
+
+MMLU, OTHERS = "mmlu_medical", {"medmcqa": "medmcqa", "medqa": "medqa_usmle_4", "pubmedqa": "pubmedqa"}
+"""The six MMLU columns go by subject, the other three by data set."""
+TESTED = {"medmcqa": ("validation",), "pubmedqa": ("test", ""), "medqa": ("test",), MMLU: ("test",)}
+"""Splits that BiMediX tests on. PubMedQA without its list of test ids has no split."""
+
+
+def _nine(items: Sequence[Path]) -> tuple[Benchmark, ...]:
+    """Return the nine columns as far as the files hold them, in every language that they hold.
+
+    Raises:
+        MissingError: no item belongs to a column.
+    """
+    found: dict[tuple[str, str, str, str, str], None] = {}
+    for path in items:
+        file = require_file((path / RECORDS if path.is_dir() else path).resolve())
+        for record in read_any_records(file):
+            item = record.target if isinstance(record, Translation) else record
+            if isinstance(item, MultipleChoice) and (column := _column(item)):
+                subject = item.subject or "" if item.origin.dataset == MMLU else ""
+                found[column, str(file), item.origin.dataset, item.origin.split, subject] = None
+    if not found:
+        raise MissingError(
+            f"{', '.join(map(str, items))}: no item of the nine columns: {', '.join(NINE)}.\n"
+            "  Read the test sets with `bimedix sources` first, or leave out --nine."
+        )
+    return tuple(
+        Benchmark(column, file, group=NINE[column].group, dataset=dataset, split=split, subject=subject)
+        for column, file, dataset, split, subject in sorted(found, key=lambda key: list(NINE).index(key[0]))
+    )
+
+
+def _column(item: MultipleChoice) -> str:
+    """Return the column of an item; empty: none."""
+    dataset = item.origin.dataset
+    if item.origin.split not in TESTED.get(dataset, ()) or not item.answers:
+        return ""
+    name = OTHERS.get(dataset) or (item.subject or "").replace(" ", "_")
+    return name if name in NINE else ""
 
 
 def _with_model(settings: Settings, model: str) -> tuple[Settings, dict[str, Path]]:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bimedix.errors import MissingError, UsageError
 from bimedix.examine import examine
 from bimedix.files import write_json, write_records
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe, read_recipe
-from bimedix.records import MultipleChoice
+from bimedix.records import MultipleChoice, Origin
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,46 @@ def test_a_run_a_stage_and_a_model_are_all_models(
         ("exam", "en", 5), ("05_review", "ar", 4),
     }  # fmt: skip
     assert table.about["template"] == ("mixtral" if place.endswith("base") else "vicuna")
+
+
+def test_files_of_one_test_set_in_two_languages_are_paired(
+    recipe: Recipe, run: Path, tmp_path: Path, items: Callable[..., list[MultipleChoice]]
+) -> None:
+    """The language in a file's name says that both are one test set."""
+    for code in ("en", "ar"):
+        write_records(tmp_path / f"exam.{code}.jsonl", items(code, 5))
+    paths = [tmp_path / "exam.en.jsonl", tmp_path / "exam.ar.jsonl"]
+    _, table = examine(recipe, str(run), paths, tmp_path / "out", Progress())
+
+    assert [(pair.benchmark, pair.items) for pair in table.pairs] == [("exam", 5)]
+
+
+def test_items_are_sorted_into_the_nine_columns(
+    recipe: Recipe, run: Path, tmp_path: Path, items: Callable[..., list[MultipleChoice]]
+) -> None:
+    """By data set, split and subject, from one file; what belongs to no column is left alone."""
+
+    def placed(dataset: str, split: str, subject: str | None, name: str, code: str = "en") -> MultipleChoice:
+        origin = Origin(dataset, split=split)
+        return structs.replace(items(code, 1, name=name)[0], origin=origin, subject=subject)
+
+    rows = [
+        placed("mmlu_medical", "test", "college biology", "a"),
+        placed("mmlu_medical", "test", "college biology", "a", "ar"),
+        placed("mmlu_medical", "validation", "anatomy", "b"),
+        placed("medmcqa", "validation", None, "c"),
+        placed("medmcqa", "train", None, "d"),
+        placed("head_qa", "test", None, "e"),
+    ]
+    write_records(tmp_path / "all.jsonl", rows)
+    _, table = examine(recipe, str(run), [tmp_path / "all.jsonl"], tmp_path / "out", Progress(), nine=True)
+
+    assert [(row.benchmark, row.language, row.items) for row in table.accuracies] == [
+        ("college_biology", "en", 1), ("college_biology", "ar", 1), ("medmcqa", "en", 1),
+    ]  # fmt: skip
+    with pytest.raises(MissingError, match="no item of the nine columns"):
+        write_records(tmp_path / "none.jsonl", rows[-1:])
+        examine(recipe, str(run), [tmp_path / "none.jsonl"], tmp_path / "out", Progress(), nine=True)
 
 
 def test_relative_paths_start_where_the_command_was_given(

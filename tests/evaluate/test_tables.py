@@ -13,6 +13,7 @@ from bimedix.evaluate.exports import lm_eval_results, model_index
 from bimedix.evaluate.table import Table, make_table
 from bimedix.evaluate.tables import rank, read_table, render, render_check, sheets
 from bimedix.records import Prediction
+from bimedix.statistics import compare_proportions
 
 
 def prediction(
@@ -71,6 +72,26 @@ def test_pairs_are_matched_by_the_record_they_come_from() -> None:
     assert (pair.items, pair.first, pair.second) == (30, 0.5, 8 / 30)
     assert pair.agreement == 1 - 7 / 30
     assert pair.p == pytest.approx(2 / 2**7)
+
+
+def test_languages_whose_items_nobody_linked_are_compared_as_independent_shares() -> None:
+    """Translations published without ids still have a bilingual mean, but no McNemar test."""
+    rows = [prediction(f"a:{n}", n < 30) for n in range(40)]
+    rows += [prediction(f"b:{n}", n < 10, code="ar") for n in range(20)]
+    (pair,) = table_of(rows).pairs
+    loose = [
+        msgspec.structs.replace(row, id=f"other:{row.id}") if row.language == "ar" else row
+        for row in nine({"en": 0.08, "ar": 0.05})
+    ]
+    apart, together = (
+        {row.name: row for row in table_of(x).averages if row.language == "en+ar"}
+        for x in (loose, nine({"en": 0.08, "ar": 0.05}))
+    )
+
+    assert (pair.items, pair.first, pair.second, pair.bilingual) == (20, 0.75, 0.5, 0.625)
+    assert pair.agreement is None and pair.p == pytest.approx(compare_proportions(30, 40, 10, 20).p)
+    assert apart["macro-9"].value == pytest.approx(together["macro-9"].value)
+    assert apart["macro-9"].low > together["macro-9"].low, "the same items rise and fall together"
 
 
 def test_several_languages_are_averaged_one_each() -> None:

@@ -4,12 +4,14 @@ aiohttp and these lines, because at 256 calls in flight a client library costs f
 (data.md, section 1.2).
 """
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import msgspec
 
 from bimedix.completers.base import Request
-from bimedix.completers.endpoint import Reading
+from bimedix.completers.endpoint import EndpointError, Reading
 from bimedix.completers.http import HttpEndpoint, Said
 from bimedix.completers.prices import Price
 
@@ -59,6 +61,33 @@ class OpenAiCompleter(HttpEndpoint):
             body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         return body | self.extra
 
+    async def stream(self, request: Request) -> AsyncIterator[dict[str, Any]]:
+        """Yield the events of a streamed answer as they come; sent once, kept in no ledger.
+
+        Raises:
+            EndpointError: the endpoint refuses, breaks off, or sends what is no event.
+        """
+        body = self.body(request) | {"stream": True, "stream_options": {"include_usage": True}}
+        data = msgspec.json.encode(body)
+        session = self._open()
+        try:
+            async with session.post(
+                self.url, data=data, headers=self._headers, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    told = (await response.content.read(400)).decode("utf-8", "replace")
+                    told = told.replace(self._key, "***") if self._key else told
+                    raise EndpointError(f"{self.url}: status {response.status}: {told}")
+                async for line in response.content:
+                    event = _event(line)
+                    if event is None:
+                        continue
+                    if "error" in event:
+                        raise EndpointError(f"{self.url}: broke off the stream: {event['error']}")
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise EndpointError(f"{self.url}: {self.shown(error)}") from error
+
     def read_answer(self, request: Request, answer: dict[str, Any]) -> Reading:
         """Read the first choice, its finish reason and the usage."""
         choices = answer.get("choices")
@@ -83,6 +112,15 @@ class OpenAiCompleter(HttpEndpoint):
             top_logprobs=_top_logprobs(choice.get("logprobs")) if request.top_logprobs else (),
         )
         return self.book(request, said)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a line of server-sent events; None for all other lines."""
+    data = line[5:].strip() if line.startswith(b"data:") else b""
+    if not data or data == b"[DONE]":
+        return None
+    value = msgspec.json.decode(data)
+    return value if isinstance(value, dict) else None
 
 
 def _plain(content: Any) -> str:

@@ -78,7 +78,7 @@ def read_items(
         reason = _why_not(item, benchmark, seen) or (
             "not in only_in" if only and record.id not in only else ""
         )
-        if reason in _NOT_ASKED_FOR and benchmark.room:
+        if reason in _NOT_ASKED_FOR and (benchmark.room or benchmark.dataset):
             continue
         if reason:
             drop(Dropped(record.id, ROOM, reason, str(path.name), benchmark.name, encode(record).decode()))
@@ -105,7 +105,7 @@ _NOT_ASKED_FOR = frozenset(
     {"not a multiple-choice question", "other split", "other data set", "other subject", "other language",
      "not in only_in"}
 )  # fmt: skip
-"""Not drops where a test set is chosen from a whole room's records: the others were never part of it."""
+"""Not drops where a test set is chosen from a room's records or by its data set: others are no part of it."""
 
 
 def _why_not(item: object, benchmark: Benchmark, seen: Container[tuple[str, str]]) -> str:

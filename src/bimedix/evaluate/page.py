@@ -7,6 +7,7 @@ Every figure on it comes from files beside it: `records.jsonl` holds the answer 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bimedix.benchmarks import PublishedRow, published_rows
@@ -77,7 +78,7 @@ def render_page(
     *,
     quote: Sequence[str] = (),
     more: Sequence[Sheet] = (),
-    plots: Mapping[str, str] | None = None,
+    plots: Mapping[str, Callable[[Told], str]] = MappingProxyType({}),
     code: str = "en",
 ) -> str:
     """Return the whole page.
@@ -86,7 +87,7 @@ def render_page(
         table: the results.
         quote: ids of published tables to quote beside ours.
         more: sheets of other parts, such as efficiency.
-        plots: ready plots by part, drawn before its tables.
+        plots: what draws further plots, by part; they stand before its tables.
         code: language of headings and notes; `ar` gives a page from right to left.
     """
     told = labels(code)
@@ -97,7 +98,7 @@ def render_page(
     for part, heading in PARTS.items():
         mine = [sheet for sheet in found if sheet.part == part]
         drawn = PLOTS[part](table, quoted, told) if part in PLOTS else ""
-        drawn += (plots or {}).get(part, "")
+        drawn += plots[part](told) if part in plots else ""
         if mine or drawn:
             body += [f"<h2>{escape(told(heading))}</h2>", drawn, *(_sheet(sheet, told) for sheet in mine)]
     title = ", ".join(dict.fromkeys(row.model for row in table.accuracies))

@@ -16,6 +16,7 @@ import msgspec
 
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
+from bimedix.evaluate.beside import EFFICIENCY_FILE, plots_beside, sheets_beside
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
 from bimedix.evaluate.exports import lm_eval_results
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
@@ -26,6 +27,7 @@ from bimedix.evaluate.rationales import Protocol, paired, rationale_pairs, score
 from bimedix.evaluate.remote import ask_completer
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
 from bimedix.evaluate.soundness import SetReport, check_sound
+from bimedix.evaluate.stopwatch import Stopwatch
 from bimedix.evaluate.table import Table, make_table
 from bimedix.evaluate.tables import Form, render
 from bimedix.evaluate.trie import Scoring
@@ -59,6 +61,7 @@ class _Run:
     cache: Cache
     reports: dict[str, Any] = field(default_factory=dict)
     integrity: list[SetReport] = field(default_factory=list)
+    watch: Stopwatch | None = None
 
 
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -73,6 +76,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         raise MissingError(
             "[evaluate] names no benchmarks.\n  Add a table [[evaluate.benchmarks]] per test set."
         )
+    for name in (EFFICIENCY_FILE,):
+        (out / name).unlink(missing_ok=True)  # of an earlier run with other settings
     with StageWriter(out, ROOM) as stage, Cache(out / "predictions.sqlite") as cache:
         read = [
             entry
@@ -85,6 +90,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             )
         ]
         work = _Run(settings, context, _once(read, stage), cache)
+        if settings.efficiency:
+            work.watch = Stopwatch(settings.efficiency, work.asked, context)
         if settings.integrity != "off":
             work.integrity = check_sound(work.asked, out, refuse=settings.integrity == "refuse")
         predictions = []
@@ -97,8 +104,12 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         for prediction in rows:
             predictions.append(prediction)
             stage.write(prediction)
+        if work.watch and chosen:
+            work.watch.time_completer(chosen, asker)
     table = _table(work, predictions, items_of(out))
     write_json(out / TABLE, table)
+    if work.watch:
+        work.watch.write(out, settings.confidence)
     _write_forms(table, settings, out)
     similarities = _rationales(work, predictions, table, out) if settings.with_rationale else {}
     figures = _figures(table, work.reports) | {"integrity": msgspec.to_builtins(work.integrity)}
@@ -107,13 +118,14 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
 
 def _write_forms(table: Table, settings: Settings, out: Path) -> None:
     """Write the table for people and for other programs."""
-    quote = settings.published
+    quote, more = settings.published, sheets_beside(out)
     forms: dict[str, Form] = {"table.md": "markdown", "table.tex": "latex"}
     for name, form in forms.items():
-        write_text(out / name, render(table, form, quote=quote))
+        write_text(out / name, render(table, form, quote=quote, more=more))
     for code in settings.page_languages:
         name = "report.html" if code == "en" else f"report.{code}.html"
-        write_text(out / name, render_page(table, quote=quote, code=code))
+        page = render_page(table, quote=quote, more=more, plots=plots_beside(out), code=code)
+        write_text(out / name, page)
     for model in dict.fromkeys(row.model for row in table.accuracies):
         safe = re.sub(r"[^\w.-]+", "_", model)
         write_json(out / f"lm_eval.{safe}.json", lm_eval_results(table, model))
@@ -197,6 +209,8 @@ def _from_models(work: _Run, inputs: Mapping[str, Path]) -> Iterator[Prediction]
                 yield from _generated(work, subject)
             elif protocol != OPTIONS_PER_CHARACTER or OPTIONS not in work.settings.protocols:
                 yield from _scored(work, subject, protocol)
+        if work.watch:
+            work.watch.time_model(subject.model, subject.asker, subject.name, subject.end_id)
         del subject  # before the next one is loaded: two copies of a large model do not fit
 
 

@@ -58,6 +58,29 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How speed and memory are measured."""
+
+    items: int = 16
+    """Answers per language that are timed."""
+    warm_up: int = 2
+    """Answers before them that count for nothing."""
+    max_new_tokens: int = 128
+    """Longest answer in tokens (BiMediX's table 5 implies 512)."""
+    exact: bool = False
+    """A local model writes exactly so many tokens, past its stop token; for comparing machines."""
+    share_of_bandwidth: float = 0.64
+    """For the estimate beside: what decoding reaches of the memory's bandwidth (gpt-fast's int8 Mixtral on
+    one A100 reaches 0.64 of what its weights allow)."""
+
+    def __post_init__(self) -> None:
+        if self.items < 1 or self.warm_up < 0 or self.max_new_tokens < 2:
+            raise RecipeError("[evaluate.efficiency] items >= 1, warm_up >= 0, max_new_tokens >= 2.")
+        if not 0 < self.share_of_bandwidth <= 1:
+            raise RecipeError("[evaluate.efficiency] share_of_bandwidth: above 0, at most 1.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """One table `[evaluate]` of a recipe."""
 
@@ -114,6 +137,8 @@ class Settings:
     sources, duplicates, keys of empty options. `report` counts them beside the table, `refuse` stops."""
     published: tuple[str, ...] = ()
     """Published tables to quote beside ours, by id, such as `bimedix-3`."""
+    efficiency: Timing | None = None
+    """Also measure speed and memory by language, of a local model or an OpenAI-compatible endpoint."""
     page_languages: tuple[str, ...] = ("en",)
     """Languages of the report: `en` (report.html) and `ar` (report.ar.html, from right to left)."""
 
@@ -131,6 +156,11 @@ class Settings:
                 "[evaluate] a completer gives replies and the likeliest letters, no log-probabilities of "
                 f"chosen words.\n  Set `protocols` to `{LETTERS}`, `{GENERATION}` or both, or score a local "
                 "model."
+            )
+        if self.efficiency and self.completer and self.completer.kind != "openai":
+            raise RecipeError(
+                f"[evaluate.efficiency] a completer of kind '{self.completer.kind}' cannot be timed.\n"
+                "  Time a local model, or a completer of kind 'openai', which streams its answers."
             )
         if self.orders < 1 or (self.orders > 1 and LETTERS not in self.protocols):
             raise RecipeError(f"[evaluate] orders = {self.orders}: 1 or more, and with protocol `{LETTERS}`.")

@@ -143,7 +143,7 @@ def _bilingual_columns_sheet(table: Table, protocol: str, quoted: Sequence[Publi
     ]
     codes = {"+".join(pair.languages) for pair in table.pairs}
     beside, notes = quote_rows([row for row in quoted if row.language in codes], columns, names)
-    title = f"Bilingual mean over the items that stand in both languages, by {protocol} (%)"
+    title = f"Bilingual mean, by {protocol} (%)"
     return Sheet(title, ("model", *columns, *names), tuple(rows), beside, notes, BETWEEN)
 
 
@@ -186,7 +186,7 @@ def _bilingual_sheet(table: Table) -> Sheet:
             f"{percent(pair.second)} ({pair.languages[1]})",
             percent(pair.bilingual),
             f"{signed(pair.gap)} [{signed(pair.gap_low)}, {signed(pair.gap_high)}]",
-            percent(pair.agreement),
+            "unmatched" if pair.agreement is None else percent(pair.agreement),
             p_value(pair.p_holm),
         )
         for pair in table.pairs
@@ -209,7 +209,8 @@ def _bilingual_sheet(table: Table) -> Sheet:
         tuple(rows),
         notes=(
             "gap: English minus other, bootstrap interval; agree: right in both or wrong in both; "
-            "p: exact McNemar test of no gap, adjusted for the number of rows.",
+            "p: exact McNemar test of no gap, adjusted for the number of rows; unmatched: nobody has linked "
+            "the items of the two languages, so the gap is that of independent shares.",
         ),
         part=BETWEEN,
     )

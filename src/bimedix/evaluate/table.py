@@ -5,9 +5,9 @@ Everything is computed from predictions, so any table can be recomputed from `re
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bimedix.benchmarks import AVERAGES, NINE, Cell, has_nine
 from bimedix.evaluate.predict import probabilities
@@ -17,6 +17,7 @@ from bimedix.records import Prediction, root_id
 from bimedix.statistics import (
     Interval,
     calibration,
+    compare_proportions,
     holm,
     macro_interval,
     mcnemar_exact,
@@ -69,7 +70,8 @@ class Pair(Struct, frozen=True):
     protocol: str
     languages: tuple[str, str]
     items: int
-    """Items that stand in both, matched by the record they come from."""
+    """Items that stand in both, matched by the record they come from; where none is known to match, the
+    items of the smaller side."""
     first: float
     second: float
     bilingual: float
@@ -78,10 +80,10 @@ class Pair(Struct, frozen=True):
     """First minus second."""
     gap_low: float
     gap_high: float
-    agreement: float
-    """Share of items that are right in both or wrong in both."""
+    agreement: float | None
+    """Share of items that are right in both or wrong in both; None where no item is known to match."""
     p: float
-    """Exact McNemar test of no gap."""
+    """Of no gap: exact McNemar test, or two unpaired shares where no item matches."""
     p_holm: float
 
 
@@ -258,30 +260,59 @@ def _matched(
 def _language_pairs(
     cells: Mapping[Key, list[Prediction]],
 ) -> Iterable[tuple[Key, tuple[str, str], list[tuple[Prediction, Prediction]]]]:
-    """Yield test sets that stand in English and another language, with their matched items."""
+    """Yield test sets that stand in English and another language, with their matched items (maybe none)."""
     for key, rows in cells.items():
         model, benchmark, language, protocol = key
         english = cells.get((model, benchmark, "en", protocol))
-        if language != "en" and english and (matched := _matched(english, rows)):
-            yield key, ("en", language), matched
+        if language != "en" and english:
+            yield key, ("en", language), _matched(english, rows)
 
 
 def _pairs(cells: Mapping[Key, list[Prediction]], *, confidence: float, draws: int, seed: int) -> list[Pair]:
-    found = list(_language_pairs(cells))
-    tests = [_discordant(matched) for _, _, matched in found]
-    adjusted = holm([mcnemar_exact(*test) for test in tests])
     out = []
-    for (key, languages, matched), test, p_holm in zip(found, tests, adjusted, strict=True):
-        first, second = [a.correct for a, _ in matched], [b.correct for _, b in matched]
-        gap = paired_bootstrap(first, second, draws=draws, seed=seed, confidence=confidence)
-        means = sum(first) / len(matched), sum(second) / len(matched)
-        out.append(
-            Pair(
-                key[0], key[1], key[3], languages, len(matched), *means, sum(means) / 2, gap.difference,
-                *gap.interval, 1 - sum(test) / len(matched), mcnemar_exact(*test), p_holm,
-            )
-        )  # fmt: skip
-    return out
+    for key, languages, matched in _language_pairs(cells):
+        place = (key[0], key[1], key[3], languages)
+        if matched:
+            out.append(_matched_pair(place, matched, confidence=confidence, draws=draws, seed=seed))
+        else:
+            english = cells[key[0], key[1], "en", key[3]]
+            out.append(_unmatched_pair(place, english, cells[key], confidence))
+    adjusted = holm([pair.p for pair in out])
+    return [structs.replace(pair, p_holm=p) for pair, p in zip(out, adjusted, strict=True)]
+
+
+Place = tuple[str, str, str, tuple[str, str]]
+"""Model, benchmark, protocol, languages."""
+
+
+def _matched_pair(
+    place: Place,
+    matched: Sequence[tuple[Prediction, Prediction]],
+    *,
+    confidence: float,
+    draws: int,
+    seed: int,
+) -> Pair:
+    first, second = [a.correct for a, _ in matched], [b.correct for _, b in matched]
+    gap = paired_bootstrap(first, second, draws=draws, seed=seed, confidence=confidence)
+    means, test = (_mean(first), _mean(second)), _discordant(matched)
+    return Pair(
+        *place, len(matched), *means, sum(means) / 2, gap.difference, *gap.interval,
+        1 - sum(test) / len(matched), mcnemar_exact(*test), 1.0,
+    )  # fmt: skip
+
+
+def _unmatched_pair(
+    place: Place, english: Sequence[Prediction], other: Sequence[Prediction], confidence: float
+) -> Pair:
+    """Compare two languages whose items nobody has linked, such as translations published without ids."""
+    k1, k2 = (sum(row.correct for row in rows) for rows in (english, other))
+    gap = compare_proportions(k1, len(english), k2, len(other), confidence)
+    means = k1 / len(english), k2 / len(other)
+    return Pair(
+        *place, min(len(english), len(other)), *means, sum(means) / 2, gap.difference, *gap.interval, None,
+        gap.p, 1.0,
+    )  # fmt: skip
 
 
 def _discordant(matched: Sequence[tuple[Prediction, Prediction]]) -> tuple[int, int]:
@@ -351,23 +382,48 @@ def average_interval(name: str, cells: Mapping[str, Cell], confidence: float) ->
     return macro_interval(list(groups.values()), confidence)
 
 
+class _Half(NamedTuple):
+    """The bilingual mean of a column."""
+
+    mean: float
+    error: float
+    """Standard error of the mean."""
+    items: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "_Half":
+        return cls(_mean(values), _error(values), len(values))
+
+    @classmethod
+    def between(cls, first: Sequence[float], second: Sequence[float]) -> "_Half":
+        mean = (_mean(first) + _mean(second)) / 2
+        return cls(mean, math.hypot(_error(first), _error(second)) / 2, min(len(first), len(second)))
+
+
 def _bilingual_averages(cells: Mapping[Key, list[Prediction]], confidence: float) -> list[Average]:
     """Average the bilingual means of the nine columns, from the items that stand in both languages.
 
     The interval takes each item's mean of both languages as one observation, because they are not
-    independent.
+    independent; where no item is known to match, the two languages count as independent.
     """
-    columns: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for (model, benchmark, _, protocol), languages, matched in _language_pairs(cells):
-        halves = [(a.correct + b.correct) / 2 for a, b in matched]
-        columns.setdefault((model, protocol, "+".join(languages)), {})[benchmark] = halves
+    columns: dict[tuple[str, str, str], dict[str, _Half]] = {}
+    for place, languages, matched in _language_pairs(cells):
+        model, benchmark, _, protocol = place
+        if matched:
+            column = _Half.of([(a.correct + b.correct) / 2 for a, b in matched])
+        else:
+            column = _Half.between(
+                [row.correct for row in cells[model, benchmark, "en", protocol]],
+                [row.correct for row in cells[place]],
+            )
+        columns.setdefault((model, protocol, "+".join(languages)), {})[benchmark] = column
     out = []
     for key, found in columns.items():
         if NINE.keys() <= found.keys():
             for name in AVERAGES:
-                weights = _column_weights(name, {column: len(found[column]) for column in NINE})
-                value = math.fsum(weights[c] * _mean(found[c]) for c in NINE)
-                spread = math.sqrt(math.fsum(weights[c] ** 2 * _error(found[c]) ** 2 for c in NINE))
+                weights = _column_weights(name, {column: found[column].items for column in NINE})
+                value = math.fsum(weights[c] * found[c].mean for c in NINE)
+                spread = math.sqrt(math.fsum(weights[c] ** 2 * found[c].error ** 2 for c in NINE))
                 half = normal_quantile(confidence) * spread
                 out.append(Average(*key, name, value, max(0.0, value - half), min(1.0, value + half)))
     return out

@@ -19,15 +19,15 @@ WIDE_COLUMNS = 8
 """A terminal shows wider sheets turned: models as columns."""
 
 
-def render(table: Table, form: Form, *, quote: Sequence[str] = ()) -> str:
-    """Return all sheets in one form; ends with a line break.
+def render(table: Table, form: Form, *, quote: Sequence[str] = (), more: Sequence[Sheet] = ()) -> str:
+    """Return all sheets in one form, those of `more` last; ends with a line break.
 
     Raises:
         UsageError: a published table is not known.
     """
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(table), indent=2).decode() + "\n"
-    found = sheets(table, quote=quote)
+    found = [*sheets(table, quote=quote), *more]
     if form == "terminal":
         return _terminal(found)
     return "\n".join((_markdown if form == "markdown" else _latex)(sheet) for sheet in found)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from bimedix.figures.plots import COLOURS, WIDTH, svg, text
+from bimedix.figures.plots import COLOURS, WIDTH, svg, text, tick
 
 ROW, HEAD, FOOT = 15, 22, 40
 SIDE = 360
@@ -71,7 +71,7 @@ def intervals(
         parts.append(_line(x, HEAD, x, y, opacity=0.7))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x, value = left + (right - left) * share, lowest + (highest - lowest) * share
-        parts.append(text(x, y + 14, f"{value:.3g}", anchor="middle", size=10))
+        parts.append(text(x, y + 14, tick(value), anchor="middle", size=10))
     parts.append(text(right, 12, unit, anchor="end", size=10))
     return svg(parts, series, y + FOOT)
 

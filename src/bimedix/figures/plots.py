@@ -99,6 +99,11 @@ def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 1
     )
 
 
+def tick(value: float) -> str:
+    """Return the number at a tick: three digits, never an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def svg(parts: Sequence[str], names: Sequence[str], tall: float) -> str:
     """Return the drawing with its key below, where there is more than one series."""
     lines_of_key = _key(names) if len(names) > 1 else []
