@@ -137,3 +137,17 @@ def test_merging_over_nf4_adds_to_what_the_four_bits_say(tmp_path, with_values, 
 
     assert read_json(tmp_path / "merged" / "merge.json")["base"] == "dequant(nf4)"
     assert apart(load_model(tmp_path / "merged")(ids).logits, model(ids).logits) <= 5e-5
+
+
+def test_an_unpacked_weight_that_is_kept_changes_no_bit():
+    """Kept in bf16 and asked for in bf16: no unpacking; in another dtype: from the four bits; moved: let go."""
+    weight = Nf4Weight(torch.randn(3, 8, 128).bfloat16())
+    fresh = weight.dense(torch.bfloat16).clone()
+
+    assert weight.keep_unpacked(torch.bfloat16) == 2 * 3 * 8 * 128
+    assert torch.equal(weight.dense(torch.bfloat16, 1), fresh[1])
+    assert weight.dense(torch.bfloat16, 1).data_ptr() == weight.dense(torch.bfloat16, 1).data_ptr()
+    assert weight.dense(torch.float32).dtype == torch.float32
+    assert set(weight.state_dict()) == {"packed", "scales"}
+    assert not weight.to("cpu").kept
+    assert weight.keep_unpacked(None) == 0

@@ -1,21 +1,25 @@
 """Which back-end the experts of a layer run on, and the proof that both give the same."""
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from bimedix.model.devices import kernels_of
 from bimedix.model.moe import (
     Dispatch,
     ExpertOptions,
     ExpertsFunction,
     ExpertWeights,
     Factors,
+    Nf4Weights,
     PlainWeights,
     dispatch,
 )
 from bimedix.model.moe_grouped import GroupedFunction
+from bimedix.model.nf4 import MOST_ROWS, few_rows
+from bimedix.model.swiglu import swiglu
 
 LEAST_EXPERTS = 32
 """Below it the loop's dense products are at least as fast (Mixtral's 8 large experts: moe.md, finding 5)."""
@@ -82,6 +86,45 @@ def use_grouped(x: Tensor, experts: int, options: ExpertOptions, trains_base: bo
     return agrees_with_loop(str(x.device), x.dtype)
 
 
+def use_few_rows(x: Tensor, weights: ExpertWeights) -> bool:
+    """Tell whether a decoding step on a device with kernels can read the chosen experts in four bits."""
+    packed = isinstance(weights, Nf4Weights) and not weights.gate_up_stack.kept
+    return packed and len(x) <= MOST_ROWS and not torch.is_grad_enabled() and kernels_of(x) is not None
+
+
+def run_few_rows(
+    x_TH: Tensor, shares_TK: Tensor, experts_TK: Tensor, weights: Nf4Weights, scale: float, factors: Factors
+) -> Tensor:
+    """Run a few tokens without unpacking a weight; nothing waits for the device. No gradients, no dropout.
+
+    The same formulas as `moe.ExpertsFunction`; only the chosen experts and their adapters are read.
+    """
+    fused: Any = kernels_of(x_TH)
+    chosen = experts_TK.reshape(-1)
+    order = chosen.argsort(stable=True)
+    tokens_P, rows_P = order // experts_TK.shape[-1], torch.arange(len(order), device=x_TH.device)
+    members = torch.arange(weights.down_stack.shape[0] + 1, device=x_TH.device)
+    starts = torch.searchsorted(chosen[order], members)
+
+    def adapter(x: Tensor, stack: Tensor, rows: Tensor) -> Tensor:
+        y: Tensor = fused.few_rows_plain(x.contiguous(), stack, rows, starts)
+        return y
+
+    gate_up = few_rows(x_TH, weights.gate_up_stack, tokens_P, starts)
+    if factors.a13 is not None:
+        present = [(half, b) for half, b in enumerate((factors.b1, factors.b3)) if b is not None]
+        low = adapter(x_TH, factors.a13, tokens_P).chunk(len(present), dim=-1)
+        for part, (half, b) in zip(low, present, strict=True):
+            gate_up.chunk(2, dim=-1)[half].add_(adapter(part, b, rows_P), alpha=scale)
+    h = swiglu(gate_up, shares_TK.reshape(-1)[order].to(x_TH.dtype))
+    y = few_rows(h, weights.down_stack, rows_P, starts)
+    if factors.a2 is not None and factors.b2 is not None:
+        y.add_(adapter(adapter(h, factors.a2, rows_P), factors.b2, rows_P), alpha=scale)
+    inverse = torch.empty_like(order).scatter_(0, order, rows_P)
+    per_token = y[inverse].view(len(x_TH), -1, y.shape[-1])
+    return per_token.sum(dim=1, dtype=torch.promote_types(y.dtype, torch.float32)).to(x_TH.dtype)
+
+
 def run_experts(
     x_TH: Tensor,
     shares_TK: Tensor,
@@ -107,7 +150,11 @@ def run_experts(
         factors: adapters.
         backend: `auto`, `loop` or `grouped`.
     """
-    plan, own = dispatch(experts_TK, experts), options or ExpertOptions()
+    own = options or ExpertOptions()
+    if use_few_rows(x_TH, weights) and not own.dropout:
+        packed = cast(Nf4Weights, weights)
+        return run_few_rows(x_TH, shares_TK, experts_TK, packed, own.scale, factors or Factors())
+    plan = dispatch(experts_TK, experts)
     if use_grouped(x_TH, experts, own, trained_base is not None, backend):
         return run_grouped(x_TH, shares_TK, plan, weights, own, factors or Factors())
     out: Tensor = ExpertsFunction.apply(  # type: ignore[no-untyped-call]

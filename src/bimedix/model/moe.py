@@ -20,10 +20,11 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import silu
 
 from bimedix.model.nf4 import Nf4Weight
+from bimedix.model.prefetch import Slot, through_slots
 from bimedix.model.products import product
+from bimedix.model.swiglu import Activation, swiglu
 
 
 class ExpertWeights(Protocol):
@@ -54,7 +55,7 @@ class PlainWeights(NamedTuple):
 
 
 class Nf4Weights(NamedTuple):
-    """Expert weights in NF4, unpacked one expert at a time and never kept."""
+    """Expert weights in NF4, unpacked one expert at a time."""
 
     gate_up_stack: Nf4Weight
     down_stack: Nf4Weight
@@ -98,6 +99,8 @@ class ExpertOptions:
     """Fixes the masks, so that forward and backward draw the same."""
     save_gate_up: bool = True
     """Keep [g, u] (4F bytes per token and expert in bf16) instead of computing it again in backward."""
+    prefetch: bool = True
+    """On CUDA, unpack the next expert's NF4 on a stream of its own while this one's products run."""
 
 
 class Dispatch(NamedTuple):
@@ -125,6 +128,32 @@ def dispatch(experts_TK: Tensor, experts: int) -> Dispatch:
     order = flat.argsort(stable=True)
     counts = torch.bincount(flat, minlength=experts).tolist()
     return Dispatch(order // experts_TK.shape[-1], order, counts)
+
+
+def each_expert(
+    weights: ExpertWeights, plan: Dispatch, dtype: torch.dtype, prefetch: bool
+) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
+    """Yield (expert, its rows, w1 over w3, w2) of experts with tokens.
+
+    On CUDA, unpacked weights lie in one of two buffers that all layers share: they hold until the next but
+    one expert is asked for, and are to be used on the current stream alone.
+    """
+    groups = list(plan.groups())
+    packed = isinstance(weights, Nf4Weights) and not weights.gate_up_stack.kept
+    if not (packed and prefetch and groups and plan.tokens.is_cuda):
+        for expert, rows in groups:
+            yield expert, rows, weights.gate_up(expert, dtype), weights.down(expert, dtype)
+        return
+    assert isinstance(weights, Nf4Weights)
+    stacks = weights
+
+    def fill(at: int, slot: Slot) -> None:
+        stacks.gate_up_stack.dense(dtype, groups[at][0], slot.gate_up)
+        stacks.down_stack.dense(dtype, groups[at][0], slot.down)
+
+    shapes = (stacks.gate_up_stack.shape[1:], stacks.down_stack.shape[1:])
+    for at, slot in through_slots(len(groups), fill, shapes, dtype, plan.tokens.device):
+        yield *groups[at], slot.gate_up, slot.down
 
 
 def _sum_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -204,15 +233,13 @@ class ExpertsFunction(torch.autograd.Function):
         out_TH = torch.zeros_like(x_TH, dtype=_sum_dtype(x_TH.dtype))
         shares = shares_TK.reshape(-1)[plan.order].to(x_TH.dtype)
         kept = []
-        for expert, rows in plan.groups():
+        for expert, rows, weight_13, down in each_expert(weights, plan, x_TH.dtype, options.prefetch):
             own = _Expert(Factors(*factors), expert, options, x_TH.dtype)
             tokens = plan.tokens[rows]
             x = x_TH[tokens]
-            down = weights.down(expert, x.dtype)
             mask_x, mask_h = own.masks(x, down.shape[1])
-            gate_up = _gate_up(x, weights.gate_up(expert, x.dtype), own, mask_x)
-            g, u = gate_up.chunk(2, dim=-1)
-            h = silu(g).mul_(u).mul_(shares[rows, None])
+            gate_up = _gate_up(x, weight_13, own, mask_x)
+            h = swiglu(gate_up, shares[rows])
             y = product(h, down)
             if own.a2 is not None and own.b2 is not None:
                 y.addmm_(product(_masked(h, mask_h), own.a2), own.b2.T, alpha=own.scale)
@@ -237,18 +264,15 @@ class ExpertsFunction(torch.autograd.Function):
         dshares = torch.zeros_like(shares_TK).reshape(-1)
         shares = shares_TK.reshape(-1)[plan.order].to(x_TH.dtype)
 
-        for index, (expert, rows) in enumerate(plan.groups()):
+        each = each_expert(weights, plan, x_TH.dtype, options.prefetch)
+        for index, (expert, rows, weight_13, down) in enumerate(each):
             own = _Expert(factors, expert, options, x_TH.dtype)
             tokens = plan.tokens[rows]
             x, dy = x_TH[tokens], dout_TH[tokens]
-            down = weights.down(expert, x.dtype)
             mask_x, mask_h = own.masks(x, down.shape[1])
-            weight_13 = weights.gate_up(expert, x.dtype)
             gate_up = kept[index] if kept else _gate_up(x, weight_13, own, mask_x)
-            g, u = gate_up.chunk(2, dim=-1)
-            silu_g = silu(g)
-            act = silu_g * u
-            p = shares[rows, None]
+            activation = Activation(gate_up)
+            act, p = activation.product, shares[rows, None]
 
             dh = product(dy, down.T)
             if own.a2 is not None and own.b2 is not None and da2 is not None and db2 is not None:
@@ -261,15 +285,11 @@ class ExpertsFunction(torch.autograd.Function):
                     dh.addmm_(dt, own.a2)
                 else:
                     dh += (dt @ own.a2).mul_(mask_h)
-            dshares[plan.order[rows]] = torch.linalg.vecdot(dh, act).to(dshares.dtype)
+            dgate_up, dp = activation.backward(dh, shares[rows])
+            dshares[plan.order[rows]] = dp.to(dshares.dtype)
             if ddown_base is not None:
                 _product(ddown_base[expert], dy.T, act.mul_(p))
-            dh *= p
-
-            dgate_up = torch.empty_like(gate_up)
             dg, du = dgate_up.chunk(2, dim=-1)
-            torch.mul(dh, silu_g, out=du)
-            torch.ops.aten.silu_backward.grad_input(dh.mul_(u), g, grad_input=dg)
             dx = product(dgate_up, weight_13.T)
             if own.a13 is not None and da13 is not None:
                 x_seen = _masked(x, mask_x)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import grouped_mm, silu
+from torch.nn.functional import grouped_mm
 
-from bimedix.model.moe import Dispatch, ExpertOptions, ExpertWeights, Factors, PlainWeights
+from bimedix.model.moe import Dispatch, ExpertOptions, ExpertWeights, Factors, Nf4Weights, PlainWeights
+from bimedix.model.swiglu import Activation, swiglu
 
 ALIGNED_BYTES = 16
 
@@ -22,6 +23,8 @@ def _stack(weights: ExpertWeights, experts: int, dtype: torch.dtype) -> tuple[Te
     """Return gate_up [E, 2F, H] and down [E, H, F] in the dtype of the activations."""
     if isinstance(weights, PlainWeights):
         return weights.gate_up_stack.to(dtype), weights.down_stack.to(dtype)
+    if isinstance(weights, Nf4Weights):
+        return weights.gate_up_stack.dense(dtype), weights.down_stack.dense(dtype)
     gate_up = torch.stack([weights.gate_up(e, dtype) for e in range(experts)])
     return gate_up, torch.stack([weights.down(e, dtype) for e in range(experts)])
 
@@ -87,9 +90,7 @@ class GroupedFunction(torch.autograd.Function):
         pairs = _pairs(Factors(*factors), x_TH.dtype)
         x = x_TH[plan.tokens]
         gate_up = _gate_up(x, gate_up_stack, pairs, ends, s)
-        g, u = gate_up.chunk(2, dim=-1)
-        shares = shares_TK.reshape(-1)[plan.order].to(x.dtype)[:, None]
-        h = silu(g).mul_(u).mul_(shares)
+        h = swiglu(gate_up, shares_TK.reshape(-1)[plan.order].to(x.dtype))
         y = _by(h, down, ends)
         if "w2" in pairs:
             a, b = pairs["w2"]
@@ -109,21 +110,18 @@ class GroupedFunction(torch.autograd.Function):
         pairs = _pairs(factors, x_TH.dtype)
         x, dy = x_TH[plan.tokens], dout_TH[plan.tokens]
         gate_up = kept[0] if kept else _gate_up(x, gate_up_stack, pairs, ends, s)
-        g, u = gate_up.chunk(2, dim=-1)
-        p = shares_TK.reshape(-1)[plan.order].to(x.dtype)[:, None]
-        silu_g = silu(g)
-        act = silu_g * u
+        p = shares_TK.reshape(-1)[plan.order].to(x.dtype)
+        activation = Activation(gate_up)
         found: dict[str, tuple[Tensor, Tensor]] = {}
 
         dh = _back(dy, down, ends)
         if "w2" in pairs:
-            dh += _adapter_back("w2", act * p, dy, pairs, ends, s, found)
+            dh += _adapter_back("w2", activation.product * p[:, None], dy, pairs, ends, s, found)
         dshares = torch.zeros_like(shares_TK).reshape(-1)
-        dshares[plan.order] = torch.linalg.vecdot(dh, act).to(dshares.dtype)
-        dh *= p
-        du = dh * silu_g
-        dg = torch.ops.aten.silu_backward(dh * u, g)
-        dx = _back(torch.cat([dg, du], dim=-1), gate_up_stack, ends)
+        dgate_up, dp = activation.backward(dh, p)
+        dshares[plan.order] = dp.to(dshares.dtype)
+        dg, du = dgate_up.chunk(2, dim=-1)
+        dx = _back(dgate_up, gate_up_stack, ends)
         for target, half in (("w1", dg), ("w3", du)):
             if target in pairs:
                 dx += _adapter_back(target, x, half, pairs, ends, s, found)

@@ -7,6 +7,7 @@ nested: eight bits around their mean, 256 to a second scale.
 """
 
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bimedix.errors import ShapeError
+from bimedix.model.devices import kernels_of
 from bimedix.model.settings import ScaleFormat
 
 BLOCK = 64
@@ -94,11 +96,17 @@ def pack(weight: Tensor) -> tuple[Tensor, Tensor]:
     return packed.reshape(*head, -1), scales.reshape(*head, -1)
 
 
-def unpack(packed: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the weight [..., in] of bytes [..., in / 2] and scales [..., in / 64]."""
+def unpack(packed: Tensor, scales: Tensor, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
+    """Return the weight [..., in] of bytes [..., in / 2] and scales [..., in / 64], in `out` when given."""
+    if fused := kernels_of(packed):
+        head = packed.shape[:-1]
+        into = packed.new_empty(*head, 2 * packed.shape[-1], dtype=dtype) if out is None else out
+        dense: Tensor = fused.unpack(packed.contiguous(), scales.contiguous(), _levels(packed.device), into)
+        return dense
     values = _pairs(packed.device).index_select(0, packed.reshape(-1).int()).view(torch.float32)
     values.view(-1, BLOCK).mul_(scales.reshape(-1, 1).float())
-    return values.view(*packed.shape[:-1], -1).to(dtype)
+    dense = values.view(*packed.shape[:-1], -1)
+    return dense.to(dtype) if out is None else out.copy_(dense)
 
 
 def nest(scales: Tensor) -> Nested:
@@ -113,14 +121,14 @@ def nest(scales: Tensor) -> Nested:
 
 
 class Nf4Weight(nn.Module):
-    """A frozen weight, or a stack of them, in NF4."""
+    """A frozen weight, or a stack of them, in NF4; unpacked at every use, unless it is told to keep that."""
 
     packed: Tensor
     scales: Tensor
 
     def __init__(self, weight: Tensor, scales: ScaleFormat = "auto") -> None:
         super().__init__()
-        self._keep(*pack(weight), weight.dtype, scales)
+        self._register(*pack(weight), weight.dtype, scales)
 
     @classmethod
     def of(
@@ -129,15 +137,16 @@ class Nf4Weight(nn.Module):
         """Return the weight of bytes and float32 scales that `pack` gave, for weights that were `dtype`."""
         made = cls.__new__(cls)
         nn.Module.__init__(made)
-        made._keep(packed, scales, dtype, form)
+        made._register(packed, scales, dtype, form)
         return made
 
-    def _keep(self, packed: Tensor, found: Tensor, dtype: torch.dtype, scales: ScaleFormat) -> None:
+    def _register(self, packed: Tensor, found: Tensor, dtype: torch.dtype, scales: ScaleFormat) -> None:
         """Register the buffers; `auto` scales are bfloat16 where they lose nothing."""
         if scales == "auto":
             scales = "bfloat16" if dtype == torch.bfloat16 else "float32"
         self.format, self.dtype = scales, dtype
         self.shape = (*packed.shape[:-1], 2 * packed.shape[-1])
+        self._kept: Tensor | None = None
         self.register_buffer("packed", packed)
         if scales == "nested":
             nested = nest(found)
@@ -154,12 +163,35 @@ class Nf4Weight(nn.Module):
         nested: Any = self
         return Nested(self.scales, nested.second_scales, nested.mean).unpack().reshape(self.scales.shape)
 
-    def dense(self, dtype: torch.dtype, index: int | None = None) -> Tensor:
-        """Return the weight, or one member of the stack."""
+    def dense(self, dtype: torch.dtype, index: int | None = None, out: Tensor | None = None) -> Tensor:
+        """Return the weight, or one member of the stack; in `out` when it is given and nothing is kept."""
+        if self._kept is not None and self._kept.dtype == dtype:
+            return self._kept if index is None else self._kept[index]
         scales = self.plain_scales()
         if index is None:
-            return unpack(self.packed, scales, dtype)
-        return unpack(self.packed[index], scales[index], dtype)
+            return unpack(self.packed, scales, dtype, out)
+        return unpack(self.packed[index], scales[index], dtype, out)
+
+    def keep_unpacked(self, dtype: torch.dtype | None) -> int:
+        """Hold the unpacked weight as well, bit for bit what unpacking gives; None lets go of it.
+
+        Returns:
+            Bytes held. They are no part of the state that is saved, and are let go of when the weight moves.
+        """
+        self._kept = None
+        if dtype is not None:
+            self._kept = self.dense(dtype)
+        return 0 if self._kept is None else self._kept.numel() * self._kept.element_size()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the unpacked weight is held."""
+        return self._kept is not None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Nf4Weight":
+        self._kept = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def bits_per_weight(self) -> float:
         """Return bits on the device per weight, scales included."""
@@ -187,7 +219,42 @@ class _Nf4Linear(torch.autograd.Function):
         return dy @ ctx.weight.dense(dy.dtype), None
 
 
+MOST_ROWS = 16
+"""Rows up to which a product without gradients reads NF4 itself: such a product costs its bytes."""
+
+
+def few_rows(
+    x_NI: Tensor, weight: Nf4Weight, rows_P: Tensor | None = None, starts: Tensor | None = None
+) -> Tensor:
+    """Return x[rows[j]] Wₑᵀ, [P, out], for j in starts[e] .. starts[e + 1], of a stack [E, out, in].
+
+    For few rows and without gradients; without `rows_P` all rows go to a weight that is no stack. Members
+    without rows are not read. On CUDA nothing is unpacked and nothing waits for the device, so that a graph
+    can record it; elsewhere one member at a time is unpacked.
+    """
+    whole = len(weight.shape) == 2
+    if rows_P is None or starts is None:
+        rows_P = torch.arange(len(x_NI), device=x_NI.device)
+        starts = torch.arange(2, device=x_NI.device) * len(x_NI)
+    if fused := kernels_of(x_NI):
+        packed, scales = weight.packed, weight.plain_scales()
+        if whole:
+            packed, scales = packed[None], scales[None]
+        y: Tensor = fused.few_rows(x_NI.contiguous(), packed, scales, _levels(x_NI.device), rows_P, starts)
+        return y
+    y = x_NI.new_empty(len(rows_P), weight.shape[-2])
+    ends = starts.tolist()
+    for member, (start, end) in enumerate(pairwise(ends)):
+        if start < end:
+            dense = weight.dense(x_NI.dtype, None if whole else member)
+            y[start:end] = x_NI[rows_P[start:end]] @ dense.T
+    return y
+
+
 def nf4_linear(x: Tensor, weight: Nf4Weight) -> Tensor:
     """Multiply x [..., in] with a frozen weight [out, in] in NF4."""
+    few = x.numel() // x.shape[-1] <= MOST_ROWS and not weight.kept
+    if few and kernels_of(x) and not (torch.is_grad_enabled() and x.requires_grad):
+        return few_rows(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], -1)
     y: Tensor = _Nf4Linear.apply(x, weight)  # type: ignore[no-untyped-call]
     return y
