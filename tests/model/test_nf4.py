@@ -140,7 +140,7 @@ def test_merging_over_nf4_adds_to_what_the_four_bits_say(tmp_path, with_values, 
 
 
 def test_an_unpacked_weight_that_is_kept_changes_no_bit():
-    """Kept in bf16 and asked for in bf16: no unpacking; in another dtype: from the four bits; moved: let go."""
+    """Asked for in the dtype kept: no unpacking; in another: from the four bits; once moved: let go."""
     weight = Nf4Weight(torch.randn(3, 8, 128).bfloat16())
     fresh = weight.dense(torch.bfloat16).clone()
 
