@@ -166,10 +166,12 @@ class Stub:
             body["usage"] = {"prompt_tokens": None, "completion_tokens": -5}
         elif fault == "wild-usage":
             body["usage"] = {"prompt_tokens": 10**9, "completion_tokens": 10**9}
+        elif fault == "low-usage":
+            body["usage"] = {"prompt_tokens": 1, "completion_tokens": 0}
         elif fault != "no-usage":
             names = ("prompt_tokens", "completion_tokens", "total_tokens")
             body["usage"] = dict(zip(names, (*tokens, sum(tokens)), strict=True))
-        return json.dumps(body).encode()
+        return json.dumps(body, ensure_ascii=False).encode()
 
     def is_over_cap(self) -> bool:
         if not self.cap_per_s:
