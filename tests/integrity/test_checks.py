@@ -131,3 +131,68 @@ def test_options_equal_in_the_source_are_blamed_on_the_source() -> None:
 def test_letters_of_options_are_mapped_in_abjad_order(source: str, target: str, wrong: bool) -> None:
     """A to E are أ ب ج د هـ wherever a text refers to options."""
     assert ("letter" in errors(source, target)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "wrong"),
+    [
+        (
+            "Rare types (scirrhous, clear cell, steatohepatic) were seen.",
+            "Были отмечены редкие типы (scirrhous, clear cell, steatohepatic).",
+            True,
+        ),
+        (
+            "Cells respond to granulocyte colony stimulating factor.",
+            "Клетки отвечают на колониестимулирующий фактор (granulocyte colony stimulating factor).",
+            False,
+        ),
+        ("Alexander Nikolayevich was examined.", "Обследован Александр Николаяyevich.", True),
+    ],
+)
+def test_words_left_in_the_script_of_the_source(source: str, target: str, wrong: bool) -> None:
+    """Originals beside their translation pass; brackets of the source and half words do not."""
+    assert ("residue" in errors(source, target, language="ru")) is wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "language", "wrong"),
+    [
+        ("3 to 5 million cases a year", "每年300万至500万例", "zh", False),
+        ("3 to 5 million cases a year", "每年3万至500万例", "zh", True),
+        ("The mean was 14.6 (12.5, 16.7) letters.", "平均值为14.6(12.5,16.7)个字母。", "zh", False),
+        ("The genome is 26.4 to 31.7 kilobases long.", "基因组大小为 2.64 至 3.17 万个碱基。", "zh", False),
+        ("The genome is 26.4 to 31.7 kilobases long.", "基因组大小为 26.4 至 31.7 万个碱基。", "zh", True),
+    ],
+)
+def test_a_range_shares_its_scale(source: str, target: str, language: str, wrong: bool) -> None:
+    """The first number of a range has the scale of the second."""
+    assert bool({"number", "unit"} & errors(source, target, language=language)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "language", "wrong"),
+    [
+        ("The outcome is not known.", "Исход неизвестен.", "ru", False),
+        ("The outcome is not known.", "Исход известен.", "ru", True),
+        ("Untreated patients were not included.", "Нелеченые пациенты не были включены.", "ru", False),
+        ("Untreated patients were not included.", "Нелеченые пациенты были включены.", "ru", True),
+        ("The cause cannot be assumed.", "On ne peut présumer la cause.", "fr", False),
+        ("No patient had a rash.", "Aucun patient n'a eu d'éruption.", "fr", False),
+        ("No patient had a rash.", "Un patient a eu une éruption.", "fr", True),
+        ("It must continue.", "Elle ne doit pas être interrompue.", "fr", False),
+        ("It must be interrupted.", "Elle ne doit pas être interrompue.", "fr", True),
+        ("There was no evidence of any rash.", "No hubo ningún indicio de erupción.", "es", False),
+        ("Fever was absent, a rash did not spread.", "No había fiebre, una erupción se extendió.", "es", True),
+        ("The data are not shown.", "البيانات غير معروضة.", "ar", False),
+        ("The data are shown.", "البيانات لا تُعرض.", "ar", True),
+        ("It is only reliable early.", "لا يُعتمد عليه إلا مبكرًا.", "ar", False),
+        ("This is not only a heart drug.", "这不仅是一种心脏药物。", "zh", False),
+        ("The drug is not safe.", "该药安全。", "zh", True),
+        ("The bacteria are removed.", "细菌被清除。", "zh", False),
+        ("Do not exceed the dose.", "用量を超えないこと。", "ja", False),
+        ("The dose must always be taken.", "必ず服用すること。", "ja", False),
+    ],
+)  # fmt: skip
+def test_negation_is_matched_by_strength(source: str, target: str, language: str, wrong: bool) -> None:
+    """A word that denies by its meaning may stand for a negation, if not for a word of its own kind."""
+    assert ("negation" in errors(source, target, language=language)) is wrong

@@ -175,7 +175,9 @@ def _dropped(source: Signs, target: Signs) -> bool:
     spare = max(0, len(target.soft) - len(source.soft))
     needed = len(source.firm) - source.coordinated
     everything = len(target.firm) + len(target.soft) + len(target.weak) + len(target.idioms)
-    return needed > len(target.firm) + spare or needed + len(source.affixed) > everything
+    if needed > len(target.firm) + spare:
+        return True
+    return bool(source.firm) and needed + len(source.affixed) > everything
 
 
 def _added(source: Signs, target: Signs) -> bool:

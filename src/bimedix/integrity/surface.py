@@ -16,6 +16,9 @@ _PLAIN_LATIN = re.compile(r"(?<![\w/.-])[a-z]{2,}(?![\w/-])")
 _LATIN_NAME = re.compile(
     r"(?<![A-Za-z])[A-Za-z]*[A-Z][A-Za-z]*[A-Z0-9][A-Za-z0-9]*|(?<![A-Za-z])[A-Za-z]+-?\d+"
 )
+_MIXED = re.compile(
+    r"[\u0400-\u04ff\u0621-\u064a]{2,}([a-z]{3,})|([a-z]{3,})[\u0400-\u04ff\u0621-\u064a]{2,}"
+)
 _OVERRIDE = re.compile("[\u202a-\u202e]")
 _CONTROL = re.compile(
     "[\ufffd\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|(?:[\u00d8\u00d9][\u0080-\u00ff]){3,}"
@@ -63,18 +66,29 @@ def _squeeze(lower: str) -> str:
 
 
 def check_residue(pair: Pair) -> Findings:
-    """Yield words of the source's script that were left in a translation written in another one."""
+    """Yield words of the source's script that were left in a translation written in another one.
+
+    Originals in brackets beside their translation pass; what the source has in brackets itself does not.
+    """
     own = language(pair.target.code).script
     if own == "LATIN" or language(pair.source.code).script != "LATIN":
         return
-    cased = pair.target.folded.cased
+    cased, source = pair.target.folded.cased, pair.source.folded
+    yield from _half_translated(pair)
     found = list(_PLAIN_LATIN.finditer(cased))
-    if not found:
+    if not found or _squeeze(source.lower) == _squeeze(pair.target.folded.lower):
         return
     is_unit = unit_reader(pair.source.code).lookup
-    in_source = {word for word in _PLAIN_LATIN.findall(pair.source.folded.lower) if not is_unit(word)}
-    left = [match for match in found if match.group() in in_source and not _bracketed(cased, match.start())]
-    if not left or _squeeze(pair.source.folded.lower) == _squeeze(pair.target.folded.lower):
+    words = [word for word in _PLAIN_LATIN.finditer(source.lower) if not is_unit(word.group())]
+    in_source = {word.group() for word in words}
+    open_there = {word.group() for word in words if _bracketed(source.lower, word.start())}
+    left = [
+        match
+        for match in found
+        if match.group() in in_source
+        and (match.group() in open_there or not _bracketed(cased, match.start()))
+    ]
+    if not left:
         return
     longest = _longest_run(cased, [match.span() for match in left])
     share = script_shares(pair.target.text).get("LATIN", 0.0)
@@ -87,6 +101,18 @@ def check_residue(pair: Pair) -> Findings:
         (),
         [match.span() for match in left],
     )
+
+
+def _half_translated(pair: Pair) -> Findings:
+    """Yield words that begin in one alphabet and end in another; the source has their Latin letters."""
+    found = [
+        match.span()
+        for match in _MIXED.finditer(pair.target.folded.lower)
+        if (match[1] or match[2]) in pair.source.folded.lower
+    ]
+    if found:
+        words = ", ".join(pair.target.folded.cased[start:end] for start, end in found)
+        yield pair.finding("residue", "error", f"half a word is left untranslated: {words}", (), found)
 
 
 def _bracketed(text: str, at: int) -> bool:
