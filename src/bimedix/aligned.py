@@ -54,10 +54,18 @@ def read_aligned(
 def _one_file(path: Path, codes: tuple[str, str]) -> Iterator[Aligned]:
     source, target = codes
     if path.suffix in (".tmx", *XLIFF):
+        seen: set[str] = set()
         for unit in read_memory(path):
+            seen.update(unit.texts)
             if source in unit.texts and target in unit.texts:
                 place = f"{path.name}:{unit.line}"
                 yield Aligned(unit.id, place, unit.texts[source], unit.texts[target], codes)
+        if not {source, target} <= seen:
+            there = ", ".join(sorted(seen))
+            raise UsageError(
+                f"{path}: no unit with both {source} and {target}; its languages are: {there}.\n"
+                "  Set --source-lang and --target-lang."
+            )
     elif path.suffix in DELIMITERS or (path.suffix == ".jsonl" and is_plain(path)):
         for row in read_rows(path):
             here, there = text_of(row, path, source, "source"), text_of(row, path, target, "target")
