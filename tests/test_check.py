@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bimedix.aligned import read_aligned
-from bimedix.check import Checked, Row, check_files, write_findings, write_page
+from bimedix.check import Checked, Report, Row, check_files, write_findings, write_page
 from bimedix.completers.tmx import write_tmx
 from bimedix.errors import DataError, UsageError
 from bimedix.files import write_records
@@ -70,6 +70,10 @@ def write(folder: Path, kind: str) -> tuple[Path, Path | None]:
     return one.with_suffix(".txt"), two.with_suffix(".txt")
 
 
+def counts(report: Report) -> dict[tuple[str, str], int]:
+    return {(row.check, row.severity): row.count for row in report.rows()}
+
+
 KINDS = [
     "tmx", "parallel", "translations", "csv", "no header", "names of languages", "plain", "records", "tables",
     "text",
@@ -84,7 +88,7 @@ def test_a_changed_dose_is_found_in_every_form(tmp_path: Path, kind: str) -> Non
     assert report.failed == 1
     (failed,) = [c for c in report.checked if any(f.severity == "error" for f in c.findings)]
     assert "100" in next(iter(failed.target.values()))
-    assert report.counts()["number (error)"] == 1
+    assert counts(report)["number", "error"] == 1
 
 
 def test_only_the_chosen_checks_count(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_a_term_that_became_another_is_found_by_a_glossary(tmp_path: Path) -> No
     (tmp_path / "pairs.csv").write_text("en,ar\nStop warfarin.,أوقف أسبرين.\n")
     report = check_files(tmp_path / "pairs.csv", glossary=tmp_path / "terms.csv")
 
-    assert report.counts() == {"term (error)": 1}
+    assert counts(report) == {("term", "error"): 1}
 
 
 def test_sides_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -120,6 +124,8 @@ def test_sides_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     write_records(tmp_path / "ar.jsonl", items("ar"))
     (tmp_path / "t.csv").write_text("de,ar\nx,y\n")
     (tmp_path / "t.docx").write_text("x")
+    (tmp_path / "empty.csv").write_text("")
+    write_tmx(tmp_path / "t.tmx", segments())
 
     with pytest.raises(DataError, match="1 translations of 2 texts"):
         check_files(one, two)
@@ -129,6 +135,10 @@ def test_sides_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         check_files(tmp_path / "t.csv")
     with pytest.raises(UsageError, match="one file with both sides"):
         list(read_aligned(tmp_path / "t.docx", None, "en", "ar"))
+    with pytest.raises(DataError, match="no pair of a text"):
+        check_files(tmp_path / "empty.csv")
+    with pytest.raises(UsageError, match="no unit with both en and fr; its languages are: ar, en"):
+        check_files(tmp_path / "t.tmx", target_language="fr")
     with pytest.raises(UsageError, match="has one side only"):
         check_files(tmp_path / "en.jsonl")
 
@@ -172,4 +182,4 @@ def test_real_pairs_are_read_as_published(real_data: Path) -> None:
     report = check_files(*names)
 
     assert report.pairs == 106
-    assert report.counts()["repeated (error)"] >= 50
+    assert counts(report)["repeated", "error"] >= 50

@@ -28,10 +28,11 @@ def test_errors_are_tabled_and_give_exit_code_1(tmp_path: Path) -> None:
     result = check(tmp_path / "pairs.csv")
 
     assert result.exit_code == 1
-    header, row, *_, last = result.output.splitlines()
+    header, row, *_, last, more = result.output.splitlines()
     assert header.split() == ["check", "severity", "count", "first", "place"]
     assert row.split() == ["number", "error", "2", "pairs.csv:3"]
     assert last == "3 pairs, 2 with findings, 2 with an error."
+    assert "--html" in more and "--findings" in more
 
 
 def test_sound_translations_give_exit_code_0(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_table_without_a_header_is_read_by_place(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("\n".join(map(",".join, (BAD, GOOD))))
     result = check(tmp_path / "pairs.csv")
 
-    assert result.output.endswith("2 pairs, 1 with findings, 1 with an error.\n")
+    assert "\n2 pairs, 1 with findings, 1 with an error.\n" in result.output
     assert "pairs.csv:1" in result.output
 
 

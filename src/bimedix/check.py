@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from bimedix.aligned import Aligned, read_aligned
 from bimedix.completers.exchange import read_term_list
+from bimedix.errors import DataError
 from bimedix.files import require_file, write_records, write_text
 from bimedix.integrity import CHECKS, Glossary, Term, check_pair, check_set, check_texts
 from bimedix.integrity.checks import RECORD_CHECKS, SET_CHECKS
@@ -57,12 +58,6 @@ class Report(NamedTuple):
     checked: tuple[Checked, ...]
     """The pairs with findings, in file order."""
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of findings by check and severity, most frequent first."""
-        return dict(
-            Counter(f"{f.check} ({f.severity})" for c in self.checked for f in c.findings).most_common()
-        )
-
     def rows(self) -> list[Row]:
         """Return a row per check and severity: errors first, then the most frequent."""
         found = [(f.check, f.severity, c.place) for c in self.checked for f in c.findings]
@@ -98,11 +93,13 @@ def check_files(
 
     Raises:
         UsageError: the kind of file cannot be read here, or sides do not fit.
-        DataError: a file is broken; names the line.
+        DataError: a file is broken, names the line; or holds no pair.
     """
     codes = language(source_language).code, language(target_language).code
     terms = _terms(glossary, *codes)
     pairs = list(read_aligned(source, target, *codes))
+    if not pairs:
+        raise DataError(f"{source}: no pair of a text and its translation.\n  The file is empty.")
     found = [list(_check(pair, terms)) for pair in pairs]
     if whole_set:
         keyed = ((str(at), _flat(pair.source), _flat(pair.target)) for at, pair in enumerate(pairs))
@@ -147,13 +144,18 @@ def write_findings(report: Report, path: Path) -> None:
 def write_page(report: Report, path: Path, *, title: str = "Integrity of translations") -> None:
     """Write a self-contained HTML page: counts, then each pair with its findings drawn on both sides."""
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{count:,}</td></tr>" for name, count in report.counts().items()
+        f"<tr><td>{escape(row.check)}</td><td>{row.severity}</td><td>{row.count:,}</td>"
+        f"<td>{escape(ABOUT[row.check])}</td><td>{escape(row.place)}</td></tr>"
+        for row in report.rows()
     )
+    head = "<tr><th>check</th><th>severity</th><th>count</th><th>it looks for</th><th>first place</th></tr>"
     told = f"{report.pairs:,} pairs, {len(report.checked):,} with findings, {report.failed:,} with an error."
     order = sorted(report.checked, key=lambda c: not any(f.severity == "error" for f in c.findings))
     articles = "\n".join(_article(checked) for checked in order[:_SHOWN])
     more = f"<p>{len(order) - _SHOWN:,} more are not shown.</p>" if len(order) > _SHOWN else ""
-    write_text(path, page(title, f'<p>{told}</p><table class="figures">{rows}</table>\n{articles}{more}'))
+    write_text(
+        path, page(title, f'<p>{told}</p><table class="figures">{head}{rows}</table>\n{articles}{more}')
+    )
 
 
 def _article(checked: Checked) -> str:
@@ -184,5 +186,5 @@ def _marks(checked: Checked, field: str, *, source: bool) -> Iterator[Mark]:
                 yield Mark(start, end, finding.severity, _told(finding))
 
 
-KNOWN_CHECKS = tuple(dict.fromkeys((*CHECKS, *RECORD_CHECKS, *SET_CHECKS)))
-"""Names for `--check`."""
+ABOUT = {**SET_CHECKS, **RECORD_CHECKS, **{name: check.about for name, check in CHECKS.items()}}
+"""What each check looks for, in a line; the names for `--check`."""

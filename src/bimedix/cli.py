@@ -396,11 +396,11 @@ def check(
     SOURCE and TARGET are two aligned files (CSV, TSV, text, JSON Lines, records), or SOURCE alone holds both
     sides (TMX, CSV, JSON Lines with id, source, target). Exit code 1 when there are errors, 0 when none.
     """
-    from bimedix.check import KNOWN_CHECKS, check_files, write_findings, write_page
+    from bimedix.check import ABOUT, check_files, write_findings, write_page
 
     for name in names:
-        if name not in KNOWN_CHECKS:
-            raise UsageError(f"--check {name}: no such check.{did_you_mean(name, KNOWN_CHECKS)}")
+        if name not in ABOUT:
+            raise UsageError(f"--check {name}: no such check.{did_you_mean(name, ABOUT)}")
     report = check_files(
         source,
         target,
@@ -414,6 +414,10 @@ def check(
     if html:
         write_page(report, html, title=f"{source.name}: integrity of translations")
     _tell_checked(report, as_json)
+    if report.checked and not (findings or html or as_json):
+        click.echo(
+            "To see them in their texts, add --html FILE; to keep them as JSON Lines, --findings FILE."
+        )
     if report.failed:
         sys.exit(1)
 

@@ -145,27 +145,22 @@ def check_stripped(pair: Pair) -> Findings:
     if len(names) < 2 or re.search("[A-Za-z]", target.cased):
         return
     gap = [m.span() for m in re.finditer(r"(?<=\w) +(?=[?.,،:)])| {2,}|(?<=[(/]) +", target.cased)]
-    if not gap and len(names) < 3:
-        return
-    yield pair.finding(
-        "stripped",
-        "error" if gap else "hint",
-        f"no Latin letters are left of {', '.join(dict.fromkeys(m.group() for m in names))}",
-        [m.span() for m in names],
-        gap,
-    )
+    if gap:
+        text = f"no Latin letters are left of {', '.join(dict.fromkeys(m.group() for m in names))}"
+        yield pair.finding("stripped", "error", text, [m.span() for m in names], gap)
 
 
 def check_cut(pair: Pair) -> Findings:
     """Yield a translation that ends too early: too short, ending without a sign or on a word like `of`.
 
-    The length bands are those of human translations (`LENGTH_BANDS`).
+    The length bands are those of human translations (`LENGTH_BANDS`). Options end with a sign or without.
     """
     source, target = (side.folded.cased.rstrip(_CLOSERS) for side in (pair.source, pair.target))
     if not target or len(source) < 12:
         return
     ratio = len(target) / len(source)
-    open_end = source[-1:] in _FINAL and target[-1:] not in _ends(source[-1])
+    option = pair.field.startswith("options.")
+    open_end = not option and source[-1:] in _FINAL and target[-1:] not in _ends(source[-1])
     dangles = _dangles(target, pair.target) and not _dangles(source, pair.source)
     severity = _cut_severity(pair, len(source), ratio, open_end, dangles)
     if severity:
