@@ -85,9 +85,9 @@ def test_other_tables_without_a_header_are_compared_cell_by_cell(tmp_path: Path)
     (tmp_path / "en.csv").write_text(f"{GOOD[0]},{BAD[0]},Rest.\n")
     (tmp_path / "ar.csv").write_text(f"{GOOD[1]},{BAD[1]},استرح.\n")
 
-    assert check(tmp_path / "en.csv", tmp_path / "ar.csv").output.endswith(
-        "3 pairs, 1 with findings, 1 with an error.\n"
-    )
+    told = check(tmp_path / "en.csv", tmp_path / "ar.csv").output
+
+    assert "\n3 pairs, 1 with findings, 1 with an error.\n" in told
 
 
 def test_other_languages_a_glossary_a_page_and_one_check(tmp_path: Path) -> None:
