@@ -490,7 +490,8 @@ def chat(folder: Path, recipe: str, overrides: tuple[str, ...]) -> None:
     from bimedix.serve.engine import LocalEngine
     from bimedix.serve.terminal import run_terminal
 
-    run_terminal(LocalEngine(folder), _serve_settings(recipe, overrides))
+    settings = _serve_settings(recipe, overrides)
+    run_terminal(LocalEngine(folder, weights=settings.weights), settings)
 
 
 @cli.command()
@@ -505,7 +506,7 @@ def serve(folder: Path, recipe: str, overrides: tuple[str, ...]) -> None:
 
     settings = _serve_settings(recipe, overrides)
     key = read_key(settings)
-    app = build_app(LocalEngine(folder), settings, key)
+    app = build_app(LocalEngine(folder, weights=settings.weights), settings, key)
     click.echo(f"http://{settings.host}:{settings.port}  ({NOTICE} Ctrl-C stops.)")
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
 

@@ -14,11 +14,11 @@ from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
 from bimedix.files import read_any_records, read_json, require_file
 from bimedix.languages import LANGUAGES
+from bimedix.model.places import find_parts
 from bimedix.path import CALLS, locked
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe
 from bimedix.records import MultipleChoice, Translation
-from bimedix.serve.engine import CHAT
 from bimedix.stage import RECORDS, Context, Summary
 
 
@@ -134,15 +134,10 @@ def _with_model(settings: Settings, model: str) -> tuple[Settings, dict[str, Pat
             )
         return settings, {}
     folder = Path(model).resolve()
-    for stage in (folder, *sorted(folder.glob("*_train"))):
-        if (stage / "base" / "config.json").is_file():
-            told = stage / CHAT
-            template = read_json(told)["template"] if told.exists() else settings.template
-            own = replace(settings, model="", adapter="", completer=None, template=template)
-            return own, {"train": stage}
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise MissingError(
-            f"{folder}: holds no model.\n"
-            "  Give the folder of a run (`bimedix run tiny` makes one), of a training stage, or of a model."
-        )
-    return replace(settings, model=str(folder) if folder.is_dir() else model, completer=None), {}
+    if not folder.is_dir():
+        return replace(settings, model=model, completer=None), {}
+    parts = find_parts(folder)
+    own = replace(settings, completer=None, template=parts.template or settings.template)
+    if parts.adapter is None:
+        return replace(own, model=parts.base), {}
+    return replace(own, model="", adapter=""), {"train": folder}

@@ -8,8 +8,9 @@ import torch
 from bimedix.errors import DataError, UsageError
 from bimedix.model.adapters import named_adapters
 from bimedix.model.blocks import attach, blocks
-from bimedix.model.layouts import CONFIG, read_peft, write_peft
+from bimedix.model.layouts import read_peft, write_peft
 from bimedix.model.load import tiny_model
+from bimedix.model.places import PEFT_CARD
 from bimedix.model.settings import PAPER_TARGETS, AdapterSettings, TinySettings
 
 SHAPES = {"wide": (64, 96), "hidden = 2 ffn": (64, 32), "square": (64, 64)}
@@ -81,8 +82,8 @@ def test_a_b_that_mixes_w1_and_w3_is_refused(base, tmp_path):
 def test_what_we_cannot_do_is_refused(base, tmp_path, with_values):
     model = with_values(attach(base(), AdapterSettings(rank=4, router="lora")))
     write_peft(model, tmp_path, "fused")
-    config = json.loads((tmp_path / CONFIG).read_text())
-    (tmp_path / CONFIG).write_text(json.dumps(config | {"use_dora": True}))
+    config = json.loads((tmp_path / PEFT_CARD).read_text())
+    (tmp_path / PEFT_CARD).write_text(json.dumps(config | {"use_dora": True}))
 
     with pytest.raises(DataError, match="use_dora"):
         read_peft(base(), tmp_path)

@@ -234,6 +234,7 @@ def _model_folders(
     settings: Settings, inputs: Mapping[str, Path], context: Context
 ) -> tuple[Path, Path | None]:
     from bimedix.model.load import find_model
+    from bimedix.model.places import find_parts
 
     if settings.model:
         adapter = context.base / settings.adapter if settings.adapter else None
@@ -243,25 +244,21 @@ def _model_folders(
             "[evaluate] has no model: the room `train` is not among the inputs.\n"
             "  Set `model` to a folder or hub id, or give a `completer`."
         )
-    adapter = inputs["train"] / "adapter"
-    return inputs["train"] / "base", adapter if adapter.is_dir() else None
+    parts = find_parts(inputs["train"])
+    return find_model(parts.base), parts.adapter
 
 
 def _load(settings: Settings, context: Context, name: str, folder: Path, adapter: Path | None) -> Subject:
     import torch
 
-    from bimedix.model.load import load_model, load_tokenizer
+    from bimedix.model.load import load_tokenizer
+    from bimedix.model.stream import open_model
 
     context.progress.say(f"loading {folder}" + (f" with {adapter}" if adapter else ""))
-    model = load_model(folder, dtype=settings.dtype)
-    if adapter is not None:
-        from bimedix.model.adapters import load_adapter
-
-        model = load_adapter(model, adapter)
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = model.to(device).eval()
+    model = open_model(folder, adapter=adapter, dtype=settings.dtype, device=device)
     tokenizer = load_tokenizer(settings.tokenizer or folder, context.base)
     folders = [folder] if adapter is None else [folder, adapter]
     longest = int(getattr(model.config, "max_position_embeddings", 2048))

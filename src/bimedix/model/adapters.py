@@ -23,10 +23,11 @@ from bimedix.files import read_json, write_json, written_whole
 from bimedix.model.blocks import ATTENTION_PARTS, DENSE_PARTS, MoeBlock, attach
 from bimedix.model.load import expert_names, plain_tensors, save_model
 from bimedix.model.lora import LoraLinear
+from bimedix.model.nf4 import Nf4Weight
+from bimedix.model.places import CARD
 from bimedix.model.settings import AdapterSettings
 
 WEIGHTS = "adapter.safetensors"
-CARD = "adapter.json"
 
 
 def named_adapters(model: Any) -> Iterator[tuple[str, Tensor]]:
@@ -68,10 +69,11 @@ def save_adapter(model: Any, folder: Path) -> None:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in named_adapters(model)}
     with written_whole(folder / WEIGHTS) as part:
         save_file(tensors, part, metadata={"format": "pt"})
-    write_json(
-        folder / CARD,
-        {"format": 1, "architecture": type(model).__name__, "settings": asdict(settings)},
-    )
+    base = getattr(model, "loaded_from", None)
+    told = {"format": 1, "architecture": type(model).__name__, "settings": asdict(settings)}
+    if base and Path(base) != (folder.parent / "base").resolve():
+        told["base_model"] = base
+    write_json(folder / CARD, told)
 
 
 def read_adapter_settings(folder: Path) -> AdapterSettings:
@@ -84,15 +86,18 @@ def read_adapter_settings(folder: Path) -> AdapterSettings:
         raise DataError(f"{folder / CARD}: not the settings of an adapter: {error}.") from error
 
 
-def load_adapter(model: Any, folder: Path) -> Any:
-    """Attach the adapters of a folder to a plain model; every tensor has to find its place.
+def load_adapter(model: Any, folder: Path, settings: AdapterSettings | None = None) -> Any:
+    """Attach the adapters of a folder to a model without; every tensor has to find its place.
+
+    Args:
+        settings: the folder's own where None; to keep the base in another format.
 
     Raises:
         DataError: names or shapes of the file and of the model differ; nothing is dropped silently.
     """
     from safetensors.torch import load_file
 
-    attach(model, read_adapter_settings(folder))
+    attach(model, settings or read_adapter_settings(folder))
     if not (folder / WEIGHTS).exists():
         raise MissingError(f"{folder}: no {WEIGHTS}.")
     put_adapters(model, load_file(folder / WEIGHTS), str(folder / WEIGHTS))
@@ -205,6 +210,12 @@ _PARTS = (
     (".gate.", "router"),
     ("norm", "norms"),
 )
+
+
+def count_weights(model: nn.Module) -> int:
+    """Return the number of weights, those in NF4 included."""
+    packed = [module for module in model.modules() if isinstance(module, Nf4Weight)]
+    return sum(p.numel() for p in model.parameters()) + sum(2 * weight.packed.numel() for weight in packed)
 
 
 def count_trainable(model: nn.Module) -> int:

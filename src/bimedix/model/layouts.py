@@ -18,11 +18,12 @@ from bimedix.files import read_json, write_json, written_whole
 from bimedix.model.adapters import named_adapters, put_adapters, router_as_lora
 from bimedix.model.blocks import Experts, attach, blocks
 from bimedix.model.load import expert_names
+from bimedix.model.places import PEFT_CARD
 from bimedix.model.settings import AdapterSettings, RouterMode, Target
 
 Layout = Literal["experts", "fused"]
 ROOT = "base_model.model."
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 _ATTENTION: dict[str, Target] = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o"}
 
 
@@ -64,7 +65,8 @@ def write_peft(model: Any, folder: Path, layout: Layout) -> None:
     gate = settings.router_mode != "frozen" and bool(blocks(model))
     config: dict[str, Any] = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": settings.rank, "lora_alpha": settings.alpha,
-        "lora_dropout": 0.0, "bias": "none", "inference_mode": True, "base_model_name_or_path": None,
+        "lora_dropout": 0.0, "bias": "none", "inference_mode": True,
+        "base_model_name_or_path": getattr(model, "loaded_from", None),
     }  # fmt: skip
     if layout == "experts" or not blocks(model):
         config["target_modules"] = modules + experts + (["gate"] if gate else [])
@@ -78,7 +80,7 @@ def write_peft(model: Any, folder: Path, layout: Layout) -> None:
         renamed = _fuse(model, tensors, fused)
     with written_whole(folder / WEIGHTS) as part:
         save_file({n: t.cpu().contiguous() for n, t in renamed.items()}, part, metadata={"format": "pt"})
-    write_json(folder / CONFIG, config)
+    write_json(folder / PEFT_CARD, config)
 
 
 _FUSED: dict[str, tuple[Target, ...]] = {"gate_up_proj": ("w1", "w3"), "down_proj": ("w2",)}
@@ -142,11 +144,11 @@ def read_peft(model: Any, folder: Path) -> Any:
     """
     from safetensors.torch import load_file
 
-    for name in (CONFIG, WEIGHTS):
+    for name in (PEFT_CARD, WEIGHTS):
         if not (folder / name).exists():
             raise MissingError(f"{folder}: no {name}; this is not an adapter folder of PEFT.")
-    config = read_json(folder / CONFIG)
-    place = folder / CONFIG
+    config = read_json(folder / PEFT_CARD)
+    place = folder / PEFT_CARD
     if config.get("peft_type") != "LORA":
         raise DataError(f"{place}: peft_type {config.get('peft_type')!r}; LORA is needed.")
     for key in ("use_dora", "use_rslora", "lora_bias", "modules_to_save", "fan_in_fan_out"):

@@ -126,7 +126,14 @@ def load_model(name: str | Path, *, dtype: str = "float32", base: Path | None = 
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
+    model.loaded_from = told_as(name, folder)
     return model.eval()
+
+
+def told_as(name: str | Path, folder: Path) -> str:
+    """Return how a model is named for later: its hub id, or its folder in full."""
+    local = folder.resolve().name == Path(name).resolve().name
+    return str(folder.resolve()) if local else str(name)
 
 
 def quiet() -> None:

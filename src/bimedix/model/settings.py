@@ -10,6 +10,7 @@ TARGETS: tuple[Target, ...] = ("q", "k", "v", "o", "w1", "w2", "w3", "gate")
 PAPER_TARGETS: tuple[Target, ...] = ("q", "k", "v", "w1", "w2", "w3", "gate")
 RouterMode: TypeAlias = Literal["frozen", "full", "lora"]
 BaseFormat: TypeAlias = Literal["plain", "nf4"]
+WeightFormat: TypeAlias = Literal["auto", "plain", "nf4"]
 ScaleFormat: TypeAlias = Literal["auto", "float32", "bfloat16", "nested"]
 
 

@@ -1,9 +1,10 @@
 """Load a checkpoint straight into NF4: rows are read, packed and let go of."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +13,17 @@ from bimedix.errors import DataError, UsageError, did_you_mean
 from bimedix.model.adapters import load_adapter, read_adapter_settings
 from bimedix.model.blocks import ATTENTION_PARTS, DENSE_PARTS, Experts, MoeBlock
 from bimedix.model.capacity import require_memory
-from bimedix.model.layouts import CONFIG, read_peft
-from bimedix.model.load import DTYPES, check_folder, expert_names, find_model, load_model, quiet
+from bimedix.model.layouts import read_peft
+from bimedix.model.load import DTYPES, check_folder, expert_names, find_model, load_model, quiet, told_as
 from bimedix.model.lora import FrozenLinear
 from bimedix.model.nf4 import BLOCK, Nf4Weight, pack, put_weight
+from bimedix.model.places import PEFT_CARD
 from bimedix.model.router import EngineState, Router
-from bimedix.model.settings import ScaleFormat
+from bimedix.model.settings import AdapterSettings, ScaleFormat, WeightFormat
 from bimedix.model.shards import Checkpoint, shard_files
 
 WEIGHTS_AT_ONCE = 2**22
 """Weights that are unpacked at any one moment."""
-Format = Literal["auto", "plain", "nf4"]
 
 
 def row_blocks(shape: Sequence[int]) -> Iterator[slice]:
@@ -38,7 +39,7 @@ def open_model(
     *,
     adapter: Path | None = None,
     dtype: str = "float32",
-    weights: Format = "auto",
+    weights: WeightFormat = "auto",
     base: Path | None = None,
     device: str = "cpu",
 ) -> Any:
@@ -53,17 +54,28 @@ def open_model(
         base: folder that relative paths start from.
         device: where the model goes; packed weights are packed there.
     """
-    ours = adapter is not None and not (adapter / CONFIG).exists()
+    ours = adapter is not None and not (adapter / PEFT_CARD).exists()
     settings = read_adapter_settings(adapter) if adapter and ours else None
-    packed = weights == "nf4" or (weights == "auto" and settings is not None and settings.base == "nf4")
-    if packed:
-        scales = settings.nf4_scales if settings else "auto"
-        model = load_nf4(name, dtype=dtype, scales=scales, base=base, device=device)
-    else:
-        model = load_model(name, dtype=dtype, base=base).to(device)
+    if weights != "auto":
+        settings = replace(settings or AdapterSettings(), base=weights)
+    model = load_base(name, settings, dtype=dtype, base=base, device=device)
     if adapter:
-        model = load_adapter(model, adapter) if ours else read_peft(model, adapter)
+        model = load_adapter(model, adapter, settings) if ours else read_peft(model, adapter)
     return model.eval()
+
+
+def load_base(
+    name: str | Path,
+    adapter: AdapterSettings | None,
+    *,
+    dtype: str = "float32",
+    base: Path | None = None,
+    device: str = "cpu",
+) -> Any:
+    """Load the base that adapters with these settings belong on, in NF4 where they say so, else as it is."""
+    if adapter is None or adapter.base == "plain":
+        return load_model(name, dtype=dtype, base=base).to(device)
+    return load_nf4(name, dtype=dtype, scales=adapter.nf4_scales, base=base, device=device)
 
 
 def load_nf4(
@@ -103,7 +115,7 @@ def load_nf4(
     source.fill(model, "")
     if left := sorted(source.left(model)):
         raise DataError(f"{folder}: {len(left)} tensors have no place in the model, such as {left[:2]}.")
-    model.config.name_or_path = str(folder)
+    model.loaded_from = told_as(name, folder)
     return model.eval()
 
 

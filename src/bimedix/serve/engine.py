@@ -5,49 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bimedix.errors import MissingError
-from bimedix.files import read_json
 from bimedix.model.generate import decode_stream, generate_tokens
+from bimedix.model.places import find_parts
+from bimedix.model.settings import WeightFormat
 from bimedix.records import Message
-
-CHAT = "chat.json"
-"""Written by training: the template that the model was taught with."""
-
-
-def find_parts(folder: Path) -> tuple[Path, Path | None]:
-    """Return (base, adapter) below the folder of a run, of a training stage, or of a plain model.
-
-    Raises:
-        MissingError: there is no model.
-    """
-    for place in (folder, *sorted(folder.glob("*_train"))):
-        if (place / "base" / "config.json").exists():
-            adapter = place / "adapter"
-            return place / "base", adapter if adapter.is_dir() else None
-    if (folder / "config.json").exists():
-        return folder, None
-    raise MissingError(
-        f"{folder}: holds no model.\n"
-        "  Give the folder of a run (`bimedix run tiny` makes runs/tiny), of a training stage, or of a model."
-    )
 
 
 class LocalEngine:
     """Answers with a transformers model on this machine."""
 
-    def __init__(self, folder: Path, template: str = "") -> None:
-        from bimedix.model.adapters import load_adapter
-        from bimedix.model.load import load_model, load_tokenizer
+    def __init__(self, folder: Path, template: str = "", weights: WeightFormat = "auto") -> None:
+        from bimedix.model.load import load_tokenizer
+        from bimedix.model.stream import open_model
 
-        base, adapter = find_parts(folder)
+        parts = find_parts(folder)
         self.name = folder.name
-        self.model: Any = load_model(base)
-        self.tokenizer: Any = load_tokenizer(base)
-        told = base.parent / CHAT
-        self.template = template or (read_json(told)["template"] if told.exists() else "mixtral")
-        if adapter is not None:
-            load_adapter(self.model, adapter)
-        self.model.eval()
+        self.model: Any = open_model(parts.base, adapter=parts.adapter, weights=weights)
+        self.tokenizer: Any = load_tokenizer(parts.base)
+        self.template = template or parts.template or "mixtral"
 
     def _prompt(self, messages: tuple[Message, ...]) -> list[int]:
         from bimedix.prompts.chat import encode_prompt

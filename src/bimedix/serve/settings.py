@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bimedix.model.settings import WeightFormat
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEY_CHARACTERS = 32
 """Least length of a key that may guard a public address (evaluate-serve.md, section 8)."""
@@ -29,6 +31,8 @@ class Settings:
     """Requests that may wait for the model (429 above)."""
     temperature: float = 0.0
     """0 takes the likeliest token."""
+    weights: WeightFormat = "auto"
+    """Matrices as stored (`plain`), in four bits (`nf4`), or as the adapters were trained over (`auto`)."""
     region: str = "generic"
     """Region whose emergency number is shown; see safety.toml."""
 

@@ -116,13 +116,15 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
 
 def _load_base(settings: Settings, out: Path, at: int, context: Context) -> Any:
     """Return the model that phase `at` begins with: what earlier phases made of it, or the recipe's base."""
-    from bimedix.model.load import load_model, tiny_model
+    from bimedix.model.load import tiny_model
+    from bimedix.model.stream import load_base
 
+    packed = settings.adapter if settings.phases[at].mode == "adapter" else None
     if any((out / "phases" / f"{earlier}.json").exists() for earlier in range(at)):
-        return load_model((out / "base").resolve(), dtype=settings.dtype)
+        return load_base((out / "base").resolve(), packed, dtype=settings.dtype)
     if settings.base == "tiny":
         return tiny_model(settings.tiny)
-    return load_model(settings.base, dtype=settings.dtype, base=context.base)
+    return load_base(settings.base, packed, dtype=settings.dtype, base=context.base)
 
 
 def _of_types(samples: "Samples", phase: Phase, path: Path) -> "Samples":
@@ -221,13 +223,19 @@ def _run_phase(
     accelerator: Any,
 ) -> dict[str, Any]:
     """Train one phase; adapters are audited and saved. Returns figures, and timings apart from them."""
-    from bimedix.model.adapters import audit_trained, count_trainable, fingerprints, save_adapter
+    from bimedix.model.adapters import (
+        audit_trained,
+        count_trainable,
+        count_weights,
+        fingerprints,
+        save_adapter,
+    )
     from bimedix.model.blocks import attach
     from bimedix.train.devices import whole_weights
     from bimedix.train.loop import train_phase
 
     phase = settings.phases[at]
-    total = sum(p.numel() for p in model.parameters())
+    total = count_weights(model)
     before: dict[str, str] = {}
     if phase.mode == "adapter":
         attach(model, settings.adapter)
