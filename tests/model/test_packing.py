@@ -1,5 +1,6 @@
 """Packed documents give the numbers they give alone; loss needs the logits of supervised rows only."""
 
+import itertools
 from array import array
 
 import pytest
@@ -7,7 +8,14 @@ import torch
 
 from bimedix.errors import ShapeError
 from bimedix.model.blocks import attach
-from bimedix.model.packing import ATTENTION, document_attention, head_loss, pack, register_attention
+from bimedix.model.packing import (
+    ATTENTION,
+    attend_packed,
+    document_attention,
+    head_loss,
+    pack,
+    register_attention,
+)
 from bimedix.model.settings import AdapterSettings
 from bimedix.train.loop import Objective
 
@@ -90,6 +98,53 @@ def test_a_sliding_window_limits_what_is_seen():
     last, _ = document_attention(None, q[:, :, 6:], k[:, :, 6:], v[:, :, 6:], None)
 
     assert torch.allclose(windowed[:, 8], last[:, 2], atol=1e-6)
+
+
+def attend_each(q, k, v, starts, window):
+    """What torch's varlen attention computes, one document after the other; window: (left, right)."""
+    parts = []
+    for a, b in itertools.pairwise(starts.tolist()):
+        at = torch.arange(b - a)
+        distance = at[:, None] - at[None]
+        seen = (distance >= 0) & ((window[0] < 0) | (distance <= window[0]))
+        heads = (t[a:b].transpose(0, 1) for t in (q, k, v))
+        parts.append(torch.nn.functional.scaled_dot_product_attention(*heads, attn_mask=seen).transpose(0, 1))
+    return torch.cat(parts)
+
+
+def torch_2_10(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False):
+    assert is_causal
+    return attend_each(q, k, v, cu_seq_q, (-1, 0))
+
+
+def torch_2_11(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None, window_size=(-1, -1)):
+    assert window_size[1] == 0
+    return attend_each(q * (1 if scale is None else scale * q.shape[-1] ** 0.5), k, v, cu_seq_q, window_size)
+
+
+def torch_2_13(
+    q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None, window_size=(-1, -1), enable_gqa=False
+):
+    assert enable_gqa
+    k, v = (t.repeat_interleave(2, dim=1) for t in (k, v))
+    return torch_2_11(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, scale=scale, window_size=window_size)
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("attend", [torch_2_10, torch_2_11, torch_2_13])
+def test_one_call_for_all_documents_gives_what_each_alone_gives(apart, attend, window):
+    """Whatever the torch: its causal flag or window, its scale, its shared key heads."""
+    q, k, v = (torch.randn(1, heads, sum(LENGTHS), 8) for heads in (4, 2, 2))
+    flat = [t[0].transpose(0, 1) for t in (q, k, v)]
+    if attend is torch_2_10 and window:
+        with pytest.raises(ShapeError, match="a sliding window of 5"):
+            attend_packed(attend, *flat, LENGTHS, 0.2, window)
+        return
+    alone, _ = document_attention(
+        None, q, k, v, None, scaling=0.2, sliding_window=window, document_lengths=LENGTHS
+    )
+
+    assert apart(attend_packed(attend, *flat, LENGTHS, 0.2, window), alone[0]) <= 1e-6
 
 
 def test_lengths_that_do_not_add_up_are_refused():

@@ -40,6 +40,7 @@ class Experts(nn.Module):
         self.count = gate_up_proj.shape[0]
         self.rank, self.scale, self.dropout = 0, 0.0, 0.0
         self.state = state
+        self.save_gate_up = True
         self.targets: tuple[str, ...] = ()
         for name in Factors._fields:
             self.register_parameter(f"lora_{name}", None)
@@ -95,7 +96,7 @@ class Experts(nn.Module):
             scale=self.scale,
             dropout=dropout,
             dropout_seed=int(torch.randint(2**31, ())) if dropout else 0,
-            save_gate_up=self.state.save_gate_up and training,
+            save_gate_up=self.state.save_gate_up and self.save_gate_up and training,
         )
         plain = isinstance(weights, PlainWeights) and weights.gate_up_stack.requires_grad
         trained = cast(PlainWeights, weights) if plain else None

@@ -3,14 +3,17 @@
 No padding and no T x T mask: packed and unpacked give the same numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 
 from bimedix.errors import ShapeError
@@ -88,16 +91,58 @@ def document_attention(
     """Causal attention within each document; [1, heads, T, D] in, [1, T, heads, D] out.
 
     Called by transformers for every layer. `document_lengths` comes from the call of the model; without it
-    all tokens are one document.
+    all tokens are one document. On CUDA in half precision all documents go through one kernel; elsewhere
+    each has a call of its own. Either way nothing of size T x T is kept.
     """
     lengths = list(document_lengths or (query.shape[2],))
     if query.shape[0] != 1 or sum(lengths) != query.shape[2]:
         raise ShapeError(f"documents of {sum(lengths)} tokens in a batch of {tuple(query.shape)}")
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and not dropout:
+        q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
+        out = attend_packed(varlen_attn, q, k, v, tuple(lengths), scaling, sliding_window)
+        return out[None], None
     parts = [
         _attend(q, k, v, scaling, dropout, sliding_window)
         for q, k, v in zip(*(torch.split(t, lengths, dim=2) for t in (query, key, value)), strict=True)
     ]
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def attend_packed(
+    attend: Callable[..., Any], q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...],
+    scale: float | None, window: int | None,
+) -> Tensor:  # fmt: skip
+    """Attend within all documents in one call of torch's varlen attention; [T, heads, D] in and out.
+
+    What torch 2.10 to 2.13 differ in is read off the signature: causal by a flag or by a window, a scale
+    or none, and shared key heads as they are or repeated.
+    """
+    known = signature(attend).parameters
+    options: dict[str, Any] = {}
+    if "window_size" in known:
+        options["window_size"] = (-1 if window is None else window - 1, 0)
+    elif window is not None and max(lengths) > window:
+        raise ShapeError(f"{max(lengths)} tokens, a sliding window of {window}: torch 2.11 is needed.")
+    else:
+        options["is_causal"] = True
+    if "scale" in known:
+        options["scale"] = scale
+    elif scale is not None:
+        q = q * (scale * q.shape[-1] ** 0.5)
+    if k.shape[1] != q.shape[1]:
+        if "enable_gqa" in known:
+            options["enable_gqa"] = True
+        else:
+            k, v = (t.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for t in (k, v))
+    ends = _ends(lengths, q.device)
+    out: Tensor = attend(q, k, v, ends, ends, max(lengths), max(lengths), **options)
+    return out
+
+
+@lru_cache(maxsize=16)
+def _ends(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return where documents begin and the last one ends, [documents + 1], once for all layers."""
+    return torch.tensor((0, *lengths)).cumsum(0).to(device, torch.int32)
 
 
 def _attend(
