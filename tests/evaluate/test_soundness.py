@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,7 +16,7 @@ from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.soundness import FILE, Unsound, check_sound, examine, pair_up
 from bimedix.evaluate.table import make_table
 from bimedix.files import read_records, write_records
-from bimedix.records import MultipleChoice, Origin, Prediction
+from bimedix.records import Conversation, Message, MultipleChoice, Origin, Prediction
 
 DATA = Path(os.environ.get("BIMEDIX_DATA", "/nowhere"))
 ORIGIN = Origin("made-up", split="test")
@@ -113,6 +114,26 @@ def test_findings_are_written_and_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1 rows(.|\n)*exam, ar: q:1@ar: answers, key: the answer key is"):
         check_sound(asked(EN, wrong), tmp_path, refuse=True)
     check_sound(asked(EN, AR), tmp_path, refuse=True)
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [
+        structs.replace(AR, id="train:7@ar", origin=Origin("elsewhere")),
+        Conversation("chat:1", "fr", Origin("elsewhere"), (Message("user", "?"),), "qa", parents=("q:1",)),
+    ],
+)
+def test_what_the_model_was_trained_on_is_found_in_any_language(tmp_path: Path, learnt: Any) -> None:
+    """By its words or by lineage; an item that was learnt in one language counts as known in the other."""
+    other = structs.replace(
+        EN, id="q:2", question="Which vitamin is made in sunlit skin?", options=("D", "K")
+    )
+    write_records(tmp_path / "train.jsonl", [learnt])
+
+    rows, reports = examine(asked(EN, AR, other), [tmp_path / "train.jsonl"])
+
+    assert {row.id: row.errors for row in rows} == {"q:1": ("overlap",), "q:1@ar": ("overlap",)}
+    assert sum(report.checks.get("overlap", 0) for report in reports) == 2
 
 
 def test_the_table_says_how_many_items_fail() -> None:

@@ -54,10 +54,15 @@ def ids_in(benchmark: Benchmark, inputs: Mapping[str, Path], base: Path) -> froz
     """Return the ids that limit a test set (`only_in`), or None when nothing does."""
     if not benchmark.only_in:
         return None
-    room, _, file = benchmark.only_in.partition("/")
-    folder = _room_folder(room, inputs)
-    path = folder / file if folder and file else base / benchmark.only_in
+    path = room_file(benchmark.only_in, inputs, base)
     return frozenset(record.id for record in read_any_records(path))
+
+
+def room_file(name: str, inputs: Mapping[str, Path], base: Path) -> Path:
+    """Return the file that `room/file` names, or that a path from the recipe's folder names."""
+    room, _, file = name.partition("/")
+    folder = _room_folder(room, inputs)
+    return folder / file if folder and file else base / name
 
 
 def read_items(

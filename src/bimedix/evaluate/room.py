@@ -19,7 +19,7 @@ from bimedix.evaluate.asking import Asker, draw_shots, turned
 from bimedix.evaluate.beside import EFFICIENCY_FILE, plots_beside, sheets_beside
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
 from bimedix.evaluate.exports import lm_eval_results
-from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items
+from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items, room_file
 from bimedix.evaluate.leaderboard import write_leaderboard
 from bimedix.evaluate.page import items_of, render_page
 from bimedix.evaluate.predict import from_reply, from_scores
@@ -93,7 +93,10 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         if settings.efficiency:
             work.watch = Stopwatch(settings.efficiency, work.asked, context)
         if settings.integrity != "off":
-            work.integrity = check_sound(work.asked, out, refuse=settings.integrity == "refuse")
+            training = [room_file(name, inputs, context.base) for name in settings.trained_on]
+            work.integrity = check_sound(
+                work.asked, out, refuse=settings.integrity == "refuse", training=training
+            )
         predictions = []
         chosen = settings.completer
         if chosen:

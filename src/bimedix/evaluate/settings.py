@@ -135,6 +135,10 @@ class Settings:
     integrity: Literal["report", "refuse", "off"] = "report"
     """Before scoring, test sets are checked for rows that are no sound question: translations against their
     sources, duplicates, keys of empty options. `report` counts them beside the table, `refuse` stops."""
+    trained_on: tuple[str, ...] = ()
+    """Record files that the model was trained on, `room/file` such as `mix/train.jsonl` or paths from the
+    recipe's folder: test items found in them, by lineage in any language or by their words, fail the check
+    `overlap`."""
     published: tuple[str, ...] = ()
     """Published tables to quote beside ours, by id, such as `bimedix-3`."""
     efficiency: Timing | None = None
@@ -189,7 +193,7 @@ def input_files(settings: Settings, base: Path) -> Iterator[Path]:
     """Yield the files and folders that a run depends on, beside the outputs of other rooms."""
     yield from (base / benchmark.path for benchmark in settings.benchmarks if not benchmark.room)
     own = (settings.model, settings.adapter, settings.tokenizer, settings.shots_path)
-    named = (*own, *files_of(settings.completer))
+    named = (*own, *settings.trained_on, *files_of(settings.completer))
     yield from (base / name for name in named if name and (base / name).exists())
 
 

@@ -6,19 +6,23 @@ medical rows are no translation of their English row (evaluate-serve.md, section
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from bimedix.errors import DataError
 from bimedix.evaluate.items import Asked, published_file
-from bimedix.files import write_records
+from bimedix.files import read_any_records, write_records
 from bimedix.integrity import check_pair, check_set
-from bimedix.records import Finding, MultipleChoice, item_fields
+from bimedix.overlap.contamination import TestIndex
+from bimedix.overlap.duplicates import Textual
+from bimedix.records import Finding, MultipleChoice, Translation, item_fields, root_id
 from bimedix.text import normalise
 
 FILE = "integrity.jsonl"
+OVERLAP = "overlap"
+"""Name of the check that looks for test items in what the model was trained on."""
 KEYS_AGREE = 0.95
 """Share of rows of two files whose answer keys have to be the same for them to be taken as translations, row
 by row; by chance a quarter of four-option keys agree."""
@@ -97,13 +101,18 @@ def _by_row(entry: Asked) -> tuple[str | int, ...]:
     return entry.benchmark, *published_file(entry.item), entry.row
 
 
-def examine(asked: Sequence[Asked]) -> tuple[list[Unsound], list[SetReport]]:
-    """Return the rows with findings, in the order asked, and the counts per test set and language."""
+def examine(asked: Sequence[Asked], training: Iterable[Path] = ()) -> tuple[list[Unsound], list[SetReport]]:
+    """Return the rows with findings, in the order asked, and the counts per test set and language.
+
+    Args:
+        asked: the items of all test sets.
+        training: record files that the model was trained on; what they hold of a test item is found.
+    """
     pairs = pair_up(asked)
     found: dict[str, list[Finding]] = {entry.key: [] for entry in asked}
     for source, target in pairs:
         found[target.key] += check_pair(source.item, target.item)
-    for key, findings in [*_over_sets(pairs), *_alone(asked)]:
+    for key, findings in [*_over_sets(pairs), *_alone(asked), *_overlaps(asked, training)]:
         found[key] += findings
     sources = {target.key: source.item.id for source, target in pairs}
     rows = [
@@ -146,6 +155,26 @@ def _alone(asked: Sequence[Asked]) -> Iterator[tuple[str, tuple[Finding, ...]]]:
         yield entry.key, (Finding("duplicate", "warning" if same else "error", text),)
 
 
+def _overlaps(asked: Sequence[Asked], training: Iterable[Path]) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    """Yield the items that a training record holds: by lineage in any language, else by their words.
+
+    With an item its translations are found: who learnt a question in one language knows it in the other.
+    """
+    index: TestIndex | None = None
+    seen: dict[str, Finding] = {}
+    for path in training:
+        index = index or TestIndex(entry.item for entry in asked)
+        for record in read_any_records(path):
+            text = record.target if isinstance(record, Translation) else record
+            match = index.find(text) if isinstance(text, Textual) else None
+            if match:
+                told = f"{path.name} holds {match.test_id}: {record.id}, {match.rule}, {match.similarity:.0%}"
+                seen.setdefault(root_id(match.test_id), Finding(OVERLAP, "error", told))
+    for entry in asked:
+        if finding := seen.get(root_id(entry.item.id)):
+            yield entry.key, (finding,)
+
+
 def _reports(asked: Sequence[Asked], rows: Sequence[Unsound], sources: dict[str, str]) -> list[SetReport]:
     items = Counter((entry.benchmark, entry.item.language) for entry in asked)
     paired = Counter((entry.benchmark, entry.item.language) for entry in asked if entry.key in sources)
@@ -158,13 +187,15 @@ def _reports(asked: Sequence[Asked], rows: Sequence[Unsound], sources: dict[str,
     return reports
 
 
-def check_sound(asked: Sequence[Asked], out: Path, *, refuse: bool) -> list[SetReport]:
+def check_sound(
+    asked: Sequence[Asked], out: Path, *, refuse: bool, training: Iterable[Path] = ()
+) -> list[SetReport]:
     """Examine the test sets, write `integrity.jsonl`, and return the counts.
 
     Raises:
         DataError: `refuse` is set and a row has an error; names the first rows.
     """
-    rows, reports = examine(asked)
+    rows, reports = examine(asked, training)
     write_records(out / FILE, rows)
     if refuse and (wrong := [row for row in rows if row.errors]):
         raise DataError(_refusal(wrong, out / FILE))
