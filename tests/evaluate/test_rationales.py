@@ -11,12 +11,15 @@ from bimedix.evaluate.rationales import (
     bleu,
     chrf,
     corpus_bleu,
+    counted,
+    item_scores,
     longest_common,
     rouge,
     rouge_l,
     score_rationales,
-    tokenise,
+    summarise,
 )
+from bimedix.text import words
 
 TEXTS = {
     "en": "The patient's fever suggests pneumonia, so a chest X-ray is needed.",
@@ -145,8 +148,9 @@ def test_longest_common_subsequence_equals_the_textbook_table() -> None:
 
 def test_arabic_spelling_variants_are_one_word() -> None:
     """Vowel signs and hamza do not make another word in normal form; as written they do."""
-    assert tokenise("الأَلَم", "ar") == tokenise("الالم", "ar")
-    assert tokenise("الأَلَم", "ar", normal_form=False) != tokenise("الالم", "ar", normal_form=False)
+    both = counted(Rationale("r", "ar", "الأَلَم", "الالم"))
+
+    assert both.reference == both.generated and words("الأَلَم", "ar") != words("الالم", "ar")
 
 
 def test_the_two_readings_of_mmedbench_differ_and_say_so() -> None:
@@ -176,3 +180,58 @@ def test_unchecked_references_are_refused_unless_asked_for() -> None:
         score_rationales(pairs, "meteor")  # type: ignore[arg-type]
 
     assert score_rationales(pairs, "bimedix", unfiltered=True, draws=10)[0].items == 2
+
+
+def test_english_texts_as_written_equal_sacrebleu_and_rouge_score() -> None:
+    """Raw sentences through our own tokeniser: sentence BLEU-1 to 4 and ROUGE-1, -2, -L, to 1e-6."""
+    sacrebleu = pytest.importorskip("sacrebleu")
+    scorer = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rouge1", "rouge2", "rougeL"])
+    draw = Random(3)
+    text = TEXTS["en"] + " Chest pain, fever and cough (for 3 days) point to the lungs; give 500 mg now."
+    for _ in range(30):
+        pieces = text.split()
+        generated = " ".join(p for p in draw.sample(pieces, len(pieces)) + pieces if draw.random() < 0.6)
+        one = counted(Rationale("r", "en", text, generated))
+        for order in (1, 2, 3, 4):
+            theirs = sacrebleu.sentence_bleu(
+                " ".join(one.generated), [" ".join(one.reference)], smooth_method="floor", smooth_value=0.1,
+                tokenize="none", use_effective_order=True,
+            ) if order == 4 else sacrebleu.BLEU(
+                smooth_method="floor", smooth_value=0.1, tokenize="none", effective_order=True,
+                max_ngram_order=order,
+            ).sentence_score(" ".join(one.generated), [" ".join(one.reference)])  # fmt: skip
+            assert bleu(one.reference, one.generated, order) == pytest.approx(theirs.score / 100, abs=1e-6)
+        a, b = ([w.lower() for w in t if w.isalnum()] for t in (one.reference, one.generated))
+        found = scorer.score(" ".join(a), " ".join(b))
+        assert (rouge(a, b, 1), rouge(a, b, 2), rouge_l(a, b)) == pytest.approx(
+            [found[name].fmeasure for name in ("rouge1", "rouge2", "rougeL")], abs=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words_seen"),
+    [("jieba", "zh", ["患者", "发热"]), ("janome", "ja", ["患者", "の", "発熱"])],
+)
+def test_word_splitters_cut_words_and_the_signature_says_so(
+    name: str, code: str, words_seen: list[str]
+) -> None:
+    """Characters without them; with them words, and identical texts still score one."""
+    pytest.importorskip(name)
+    one = pair(code, TEXTS[code])
+    rows = score_rationales([one], "bimedix", splitters={code: name}, draws=10)
+
+    assert counted(one, name).reference[: len(words_seen)] == words_seen
+    assert counted(one).reference[:2] == list(TEXTS[code][:2])
+    assert f"tokens:{name} " in rows[0].signature
+    assert all(row.value == pytest.approx(1.0) for row in rows)
+
+
+def test_means_follow_from_the_single_scores() -> None:
+    """What the file of single scores holds gives every figure, by language and over languages."""
+    pairs = [pair("en", TEXTS["en"], name="a"), pair("en", "fever", name="b"), pair("zh", "肺炎", name="c")]
+    rows = item_scores(pairs, "bimedix")
+    found = {(row.metric, row.language): row for row in summarise(rows, draws=20)}
+    mine = [row.value for row in rows if (row.metric, row.language) == ("ROUGE-L", "en")]
+
+    assert found["ROUGE-L", "en"].value == pytest.approx(sum(mine) / 2) and len(mine) == 2
+    assert found == {(r.metric, r.language): r for r in score_rationales(pairs, "bimedix", draws=20)}

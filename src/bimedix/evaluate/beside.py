@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from bimedix.evaluate.cells import EFFICIENCY, Sheet
-from bimedix.evaluate.efficiency import Speed, efficiency_plot, efficiency_sheets
+from bimedix.evaluate.efficiency import EFFICIENCY_FILE, Speed, efficiency_plot, efficiency_sheets
 from bimedix.evaluate.labels import Told
+from bimedix.evaluate.rationales import Similarity
+from bimedix.evaluate.reasons import RATIONALES_FILE, rationale_sheets
 from bimedix.files import read_json
-
-EFFICIENCY_FILE = "efficiency.json"
 
 
 def sheets_beside(out: Path) -> list[Sheet]:
@@ -18,6 +18,9 @@ def sheets_beside(out: Path) -> list[Sheet]:
     found: list[Sheet] = []
     if (speed := _speed(out)) is not None:
         found += efficiency_sheets(speed)
+    if (out / RATIONALES_FILE).is_file():
+        rows = msgspec.convert(read_json(out / RATIONALES_FILE), dict[str, list[Similarity]])
+        found += rationale_sheets(rows)
     return [sheet for sheet in found if sheet.rows or sheet.quoted]
 
 

@@ -26,6 +26,7 @@ from bimedix.model.arithmetic import (
 )
 from bimedix.statistics import bootstrap_interval
 
+EFFICIENCY_FILE = "efficiency.json"
 KEY_BYTES = 2
 """Bytes of a key or value in the cache: bf16."""
 FORMATS: Mapping[str, float] = {"bf16": 16.0, "int8 + scales": 8.25, "nf4": NF4_BITS["bfloat16"]}

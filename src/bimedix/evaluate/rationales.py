@@ -4,8 +4,10 @@ Three protocols, named in every figure, because what MMedBench's table is headed
 script computes (mmed.md, section 8):
 
 - `mmedbench_table`: BLEU-1 and ROUGE-1, as the table is headed;
-- `mmedbench_code`: BLEU-4 with smoothing method 1 under the same head, and ROUGE-L;
-- `bimedix`: BLEU-1 to 4, ROUGE-1, -2, -L and chrF, with intervals.
+- `mmedbench_code`: BLEU-4 with smoothing method 1 under the same head, ROUGE-L, and BERTScore;
+- `bimedix`: BLEU-1 to 4, ROUGE-1, -2, -L, chrF and BERTScore, with intervals.
+
+BERTScore takes a local encoder (see `evaluate.bertscore`) and is left out where none is given.
 
 Words and punctuation are counted for spaced languages, characters for Chinese and Japanese, and Arabic in
 the normal form of `bimedix.text`; `rouge_score` gives 0.0 for two identical Arabic, Chinese or Russian texts.
@@ -14,18 +16,25 @@ the normal form of `bimedix.text`; `rouge_score` gives 0.0 for two identical Ara
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, cast
 
 from msgspec import Struct
 
 from bimedix.errors import DataError, UsageError
 from bimedix.evaluate.items import Asked
+from bimedix.evaluate.splitters import splitter as split_words
+from bimedix.evaluate.splitters import told
 from bimedix.languages import language
 from bimedix.prompts.questions import split_reply
 from bimedix.records import Prediction
 from bimedix.statistics import bootstrap_interval
 from bimedix.text import normalise, words
+
+if TYPE_CHECKING:
+    from bimedix.evaluate.bertscore import BertScorer
 
 Protocol = Literal["mmedbench_table", "mmedbench_code", "bimedix"]
 Tokens = list[str]
@@ -57,19 +66,6 @@ class Similarity(Struct, frozen=True):
     high: float
     signature: str
     """How it was computed, as sacrebleu's signatures say it."""
-
-
-def tokenise(text: str, code: str, *, normal_form: bool | None = None) -> Tokens:
-    """Cut a text into what is counted: words and punctuation, or characters in Chinese and Japanese.
-
-    Args:
-        text: any text.
-        code: its language.
-        normal_form: compare in normal form; None: in Arabic only, where spelling varies most.
-    """
-    if normal_form is None:
-        normal_form = language(code).script == "ARABIC"
-    return words(normalise(text) if normal_form else text, code)
 
 
 def _grams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
@@ -171,48 +167,64 @@ def chrf(reference: str, generated: str, *, order: int = 6, beta: float = 2.0) -
     return math.fsum(scores) / len(scores) if scores else float(ours == theirs)
 
 
-Metric = Callable[[Rationale], float]
+@dataclass(frozen=True)
+class Counted:
+    """A pair as metrics see it: cut into tokens once."""
+
+    reference: Tokens
+    generated: Tokens
+    reference_text: str
+    """In normal form where the language is compared so."""
+    generated_text: str
 
 
-def _on_tokens(score: Callable[[Tokens, Tokens], float], normal_form: bool | None = None) -> Metric:
-    def measure(pair: Rationale) -> float:
-        return score(
-            tokenise(pair.reference, pair.language, normal_form=normal_form),
-            tokenise(pair.generated, pair.language, normal_form=normal_form),
-        )
-
-    return measure
-
-
-def _chrf_in_normal_form(pair: Rationale) -> float:
+def counted(pair: Rationale, splitter: str = "") -> Counted:
+    """Cut both texts of a pair; `splitter` names one of `evaluate.splitters`."""
+    texts = [pair.reference, pair.generated]
     if language(pair.language).script == "ARABIC":
-        return chrf(normalise(pair.reference), normalise(pair.generated))
-    return chrf(pair.reference, pair.generated)
+        texts = [normalise(text) for text in texts]
+    cut = split_words(splitter) if splitter else partial(words, code=pair.language)
+    reference, generated = texts
+    return Counted(cut(reference), cut(generated), reference, generated)
+
+
+Metric = Callable[[Counted], float]
+
+
+def _tokens(score: Callable[[Tokens, Tokens], float]) -> Metric:
+    return lambda pair: score(pair.reference, pair.generated)
 
 
 METRICS: Mapping[Protocol, Mapping[str, Metric]] = {
     "mmedbench_table": {
-        "BLEU-1": _on_tokens(lambda a, b: bleu(a, b, 1)),
-        "ROUGE-1": _on_tokens(lambda a, b: rouge(a, b, 1)),
+        "BLEU-1": _tokens(lambda a, b: bleu(a, b, 1)),
+        "ROUGE-1": _tokens(lambda a, b: rouge(a, b, 1)),
     },
     "mmedbench_code": {
-        "BLEU-1 (computed as BLEU-4)": _on_tokens(lambda a, b: bleu(a, b, 4, short_texts=False)),
-        "ROUGE-1 (computed as ROUGE-L)": _on_tokens(rouge_l),
+        "BLEU-1 (computed as BLEU-4)": _tokens(lambda a, b: bleu(a, b, 4, short_texts=False)),
+        "ROUGE-1 (computed as ROUGE-L)": _tokens(rouge_l),
     },
     "bimedix": {
-        **{f"BLEU-{order}": _on_tokens(partial(bleu, order=order)) for order in (1, 2, 3, 4)},
-        "ROUGE-1": _on_tokens(lambda a, b: rouge(a, b, 1)),
-        "ROUGE-2": _on_tokens(lambda a, b: rouge(a, b, 2)),
-        "ROUGE-L": _on_tokens(rouge_l),
-        "chrF": _chrf_in_normal_form,
+        **{f"BLEU-{order}": _tokens(partial(bleu, order=order)) for order in (1, 2, 3, 4)},
+        "ROUGE-1": _tokens(lambda a, b: rouge(a, b, 1)),
+        "ROUGE-2": _tokens(lambda a, b: rouge(a, b, 2)),
+        "ROUGE-L": _tokens(rouge_l),
+        "chrF": lambda pair: chrf(pair.reference_text, pair.generated_text),
     },
 }
+BERTSCORE = "BERTScore"
+WITH_BERTSCORE = ("mmedbench_code", "bimedix")
+"""Protocols that hold BERTScore too, where an encoder is given."""
 
 
-def signature(protocol: Protocol, metric: str, code: str) -> str:
+def signature(protocol: Protocol, metric: str, code: str, how: str = "", splitter: str = "") -> str:
     """Return how a figure was computed, so that it can be computed again."""
+    if metric == BERTSCORE:
+        return f"{protocol}|{metric} F1|{how}|mean of items|bimedix"
     spaced = code == "mean" or language(code).spaced
     tokens = "words+punctuation" if spaced else "characters, runs of ASCII kept"
+    if splitter:
+        tokens = told(splitter)
     if metric == "chrF":
         tokens = "characters 1-6, beta 2, no spaces"
     form = "normal form" if code != "mean" and language(code).script == "ARABIC" else "as written"
@@ -220,11 +232,65 @@ def signature(protocol: Protocol, metric: str, code: str) -> str:
     return f"{protocol}|{metric}|tokens:{tokens}|text:{form}{smooth}|mean of items|bimedix"
 
 
+class ItemScore(Struct, frozen=True):
+    """What one rationale scored by one metric."""
+
+    id: str
+    language: str
+    protocol: str
+    metric: str
+    value: float
+    """0 to 1."""
+
+
+def item_scores(
+    pairs: Sequence[Rationale],
+    protocol: Protocol,
+    *,
+    splitters: Mapping[str, str] = MappingProxyType({}),
+    scorer: "BertScorer | None" = None,
+) -> list[ItemScore]:
+    """Score every pair by every metric of a protocol.
+
+    Args:
+        pairs: references and generated texts.
+        protocol: which metrics.
+        splitters: name of the word splitter by language; others are cut by `text.words`.
+        scorer: computes BERTScore, in the protocols that hold it.
+    """
+    cut = [counted(pair, splitters.get(pair.language, "")) for pair in pairs]
+    columns = {name: [measure(one) for one in cut] for name, measure in METRICS[protocol].items()}
+    if scorer is not None and protocol in WITH_BERTSCORE:
+        columns[BERTSCORE] = scorer.scores([(pair.reference, pair.generated) for pair in pairs])
+    return [
+        ItemScore(pair.id, pair.language, protocol, name, value)
+        for name, values in columns.items()
+        for pair, value in zip(pairs, values, strict=True)
+    ]
+
+
+def check_passed(pairs: Sequence[Rationale]) -> None:
+    """Refuse references that no person has passed.
+
+    Raises:
+        DataError: one did not pass, or was never checked.
+    """
+    unchecked = [pair.id for pair in pairs if not pair.human_check_passed]
+    if unchecked:
+        raise DataError(
+            f"{len(unchecked):,} of {len(pairs):,} reference rationales were not passed by a person, such as "
+            f"{unchecked[0]}.\n"
+            "  MMedBench scores passed ones only: leave the others out, or set `unfiltered`."
+        )
+
+
 def score_rationales(
     pairs: Sequence[Rationale],
     protocol: Protocol,
     *,
     unfiltered: bool = False,
+    splitters: Mapping[str, str] = MappingProxyType({}),
+    scorer: "BertScorer | None" = None,
     draws: int = 1_000,
     seed: int = 17,
     confidence: float = 0.95,
@@ -235,6 +301,8 @@ def score_rationales(
         pairs: references and generated texts.
         protocol: which metrics, computed how.
         unfiltered: take items too whose reference no person has passed.
+        splitters: name of the word splitter by language.
+        scorer: computes BERTScore.
         draws: resamples of items per interval.
         seed: fixes them.
         confidence: level of the intervals.
@@ -245,29 +313,36 @@ def score_rationales(
     """
     if protocol not in METRICS:
         raise UsageError(f"rationale protocol '{protocol}' is not known.\n  Known: {', '.join(METRICS)}.")
-    unchecked = [pair.id for pair in pairs if not pair.human_check_passed]
-    if unchecked and not unfiltered:
-        raise DataError(
-            f"{len(unchecked):,} of {len(pairs):,} reference rationales were not passed by a person, such as "
-            f"{unchecked[0]}.\n"
-            "  MMedBench scores passed ones only: leave the others out, or set `unfiltered`."
-        )
-    by_language: dict[str, list[Rationale]] = {}
-    for pair in pairs:
-        by_language.setdefault(pair.language, []).append(pair)
+    if not unfiltered:
+        check_passed(pairs)
+    rows = item_scores(pairs, protocol, splitters=splitters, scorer=scorer)
+    how = scorer.signature if scorer else ""
+    return summarise(rows, how=how, splitters=splitters, draws=draws, seed=seed, confidence=confidence)
+
+
+def summarise(
+    rows: Sequence[ItemScore],
+    *,
+    how: str = "",
+    splitters: Mapping[str, str] = MappingProxyType({}),
+    draws: int = 1_000,
+    seed: int = 17,
+    confidence: float = 0.95,
+) -> list[Similarity]:
+    """Average the scores of items, by protocol, metric and language, and over the languages."""
+    cells: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        cells.setdefault((row.protocol, row.metric), {}).setdefault(row.language, []).append(row.value)
     out = []
-    for metric, measure in METRICS[protocol].items():
-        means = []
-        for code, mine in by_language.items():
-            values = [measure(pair) for pair in mine]
+    for (name, metric), by_language in cells.items():
+        protocol, means = cast(Protocol, name), []
+        for code, values in by_language.items():
             interval = bootstrap_interval(_mean, values, draws=draws, seed=seed, confidence=confidence)
-            row = Similarity(
-                protocol, metric, code, len(mine), _mean(values), *interval, signature(protocol, metric, code)
-            )
-            out.append(row)
-            means.append(row)
+            told_by = signature(protocol, metric, code, how, splitters.get(code, ""))
+            means.append(Similarity(protocol, metric, code, len(values), _mean(values), *interval, told_by))
+        out += means
         if len(means) > 1:
-            out.append(_mean_of_languages(means))
+            out.append(_mean_of_languages(means, how))
     return out
 
 
@@ -275,14 +350,14 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _mean_of_languages(rows: Sequence[Similarity]) -> Similarity:
+def _mean_of_languages(rows: Sequence[Similarity], how: str) -> Similarity:
     """Average languages; their intervals are independent, so half widths add up in squares."""
     value = _mean([row.value for row in rows])
     half = math.sqrt(math.fsum((row.high - row.low) ** 2 for row in rows)) / 2 / len(rows)
     first = rows[0]
     return Similarity(
         first.protocol, first.metric, "mean", sum(row.items for row in rows), value,
-        max(0.0, value - half), min(1.0, value + half), signature(first.protocol, first.metric, "mean"),
+        max(0.0, value - half), min(1.0, value + half), signature(first.protocol, first.metric, "mean", how),
     )  # fmt: skip
 
 

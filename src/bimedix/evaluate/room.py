@@ -10,20 +10,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
-from bimedix.evaluate.beside import EFFICIENCY_FILE, plots_beside, sheets_beside
+from bimedix.evaluate.beside import plots_beside, sheets_beside
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
+from bimedix.evaluate.efficiency import EFFICIENCY_FILE
 from bimedix.evaluate.exports import lm_eval_results
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items, room_file
-from bimedix.evaluate.leaderboard import write_leaderboard
 from bimedix.evaluate.page import items_of, render_page
 from bimedix.evaluate.predict import from_reply, from_scores
-from bimedix.evaluate.rationales import Protocol, paired, rationale_pairs, score_rationales
+from bimedix.evaluate.reasons import RATIONALE_ITEMS, RATIONALES_FILE, compare_rationales
 from bimedix.evaluate.remote import ask_completer
 from bimedix.evaluate.settings import GENERATION, LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, Settings
 from bimedix.evaluate.soundness import SetReport, check_sound
@@ -62,6 +62,8 @@ class _Run:
     reports: dict[str, Any] = field(default_factory=dict)
     integrity: list[SetReport] = field(default_factory=list)
     watch: Stopwatch | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Figures beside the table, for the summary."""
 
 
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -76,7 +78,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         raise MissingError(
             "[evaluate] names no benchmarks.\n  Add a table [[evaluate.benchmarks]] per test set."
         )
-    for name in (EFFICIENCY_FILE,):
+    for name in (EFFICIENCY_FILE, RATIONALES_FILE, RATIONALE_ITEMS):
         (out / name).unlink(missing_ok=True)  # of an earlier run with other settings
     with StageWriter(out, ROOM) as stage, Cache(out / "predictions.sqlite") as cache:
         read = [
@@ -113,10 +115,12 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     write_json(out / TABLE, table)
     if work.watch:
         work.watch.write(out, settings.confidence)
+    if settings.with_rationale:
+        found = compare_rationales(settings, context, work.asked, predictions, table, out)
+        work.extra["rationales"] = msgspec.to_builtins(found)
     _write_forms(table, settings, out)
-    similarities = _rationales(work, predictions, table, out) if settings.with_rationale else {}
     figures = _figures(table, work.reports) | {"integrity": msgspec.to_builtins(work.integrity)}
-    return stage.summary(len(read), **figures, **similarities)
+    return stage.summary(len(read), **figures, **work.extra)
 
 
 def _write_forms(table: Table, settings: Settings, out: Path) -> None:
@@ -132,32 +136,6 @@ def _write_forms(table: Table, settings: Settings, out: Path) -> None:
     for model in dict.fromkeys(row.model for row in table.accuracies):
         safe = re.sub(r"[^\w.-]+", "_", model)
         write_json(out / f"lm_eval.{safe}.json", lm_eval_results(table, model))
-
-
-def _rationales(work: _Run, predictions: Sequence[Prediction], table: Table, out: Path) -> dict[str, Any]:
-    """Compare generated rationales with the items' own, model by model; write `rationales.json`."""
-    settings, found = work.settings, {}
-    for model in dict.fromkeys(row.model for row in predictions):
-        answered = list(paired(work.asked, [row for row in predictions if row.model == model]))
-        pairs = list(rationale_pairs(answered, unfiltered=settings.unfiltered_rationales))
-        rows = [
-            row
-            for protocol in settings.rationale_protocols
-            for row in score_rationales(
-                [pair for _, pair in pairs],
-                cast(Protocol, protocol),
-                unfiltered=settings.unfiltered_rationales,
-                seed=work.context.seed,
-                confidence=settings.confidence,
-            )
-        ]
-        found[model] = rows
-        if settings.leaderboard:
-            cells = [c for c in table.accuracies if (c.model, c.protocol) == (model, GENERATION)]
-            ours = [row for row in rows if row.protocol == "bimedix"]
-            write_leaderboard(out / "leaderboard", answered, pairs, cells, ours)
-    write_json(out / "rationales.json", found)
-    return {"rationales": msgspec.to_builtins(found)}
 
 
 def _once(read: Sequence[Asked], stage: StageWriter) -> list[Asked]:

@@ -9,6 +9,7 @@ from bimedix.completers.settings import CompleterSettings, files_of
 from bimedix.completers.settings import check as check_completer
 from bimedix.errors import RecipeError, did_you_mean
 from bimedix.evaluate.labels import LABELLED
+from bimedix.evaluate.splitters import SPLITTERS
 from bimedix.languages import language
 
 LETTERS = "letters"
@@ -120,6 +121,12 @@ class Settings:
     """How generated rationales are compared with the items' own; needs `with_rationale`."""
     unfiltered_rationales: bool = False
     """Compare with references too that no person has passed; MMedBench takes passed ones only."""
+    bertscore: str = ""
+    """Folder of a local encoder, such as bert-base-multilingual-cased, for BERTScore; empty: none."""
+    bertscore_layer: int = 0
+    """Hidden layer whose vectors are compared, from 1; 0: the last. bert-score takes 9 of the above."""
+    word_splitters: tuple[str, ...] = ()
+    """`jieba` counts Chinese, `janome` Japanese by words; else by characters (extra `cjk`)."""
     leaderboard: bool = False
     """Also write MMedBench's four leaderboard files, for the last model; needs `with_rationale`."""
     max_new_tokens: int = 64
@@ -181,6 +188,9 @@ class Settings:
         for code in self.page_languages:
             if code not in LABELLED:
                 raise RecipeError(f"[evaluate] page language '{code}': known are {', '.join(LABELLED)}.")
+        for name in self.word_splitters:
+            if name not in SPLITTERS:
+                raise RecipeError(f"[evaluate] word splitter '{name}': known are {', '.join(SPLITTERS)}.")
         if self.shots < 0 or (self.shots and not self.shots_path):
             raise RecipeError(f"[evaluate] shots = {self.shots}: 0 or more, drawn from `shots_path`.")
         if not 0 < self.confidence < 1:
@@ -192,7 +202,9 @@ class Settings:
 def input_files(settings: Settings, base: Path) -> Iterator[Path]:
     """Yield the files and folders that a run depends on, beside the outputs of other rooms."""
     yield from (base / benchmark.path for benchmark in settings.benchmarks if not benchmark.room)
-    own = (settings.model, settings.adapter, settings.tokenizer, settings.shots_path)
+    own = (
+        settings.model, settings.adapter, settings.tokenizer, settings.shots_path, settings.bertscore,
+    )  # fmt: skip
     named = (*own, *settings.trained_on, *files_of(settings.completer))
     yield from (base / name for name in named if name and (base / name).exists())
 
@@ -211,6 +223,6 @@ def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
         yield from (
             (level, f"completer: {text}") for level, text in check_completer(settings.completer, base)
         )
-    for name in (settings.model, settings.adapter):
+    for name in (settings.model, settings.adapter, settings.bertscore):
         if name.startswith((".", "/")) and not (base / name).is_dir():
             yield "missing", f"{base / name}: no such model folder"

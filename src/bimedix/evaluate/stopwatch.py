@@ -8,8 +8,8 @@ from typing import Any
 
 from bimedix.completers.settings import CompleterSettings, open_completer
 from bimedix.evaluate.asking import Asker
-from bimedix.evaluate.beside import EFFICIENCY_FILE
 from bimedix.evaluate.efficiency import (
+    EFFICIENCY_FILE,
     Card,
     Estimate,
     Loaded,
