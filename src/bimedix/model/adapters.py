@@ -130,7 +130,7 @@ def hash_tensors(named: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
     """Return a hash of every tensor's bytes."""
     return {
         name: hashlib.blake2b(
-            tensor.detach().cpu().contiguous().numpy().tobytes(), digest_size=16
+            tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(), digest_size=16
         ).hexdigest()
         for name, tensor in named
     }

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from bimedix.errors import MissingError, UsageError
+from bimedix.model.blocks import blocks
+from bimedix.model.router import Router
 from bimedix.train.settings import Phase, Settings
 
 
@@ -46,7 +48,9 @@ def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -
 class Devices:
     """Spreads one phase over the devices of an accelerator."""
 
-    def __init__(self, accelerator: Any, model: Any, objective: nn.Module, phase: Phase) -> None:
+    def __init__(
+        self, accelerator: Any, model: Any, objective: nn.Module, phase: Phase, settings: Settings
+    ) -> None:
         self.accelerator = accelerator
         kind = accelerator.distributed_type.value
         self.sharding = {"FSDP": "fsdp2", "DEEPSPEED": "zero"}.get(kind, "none")
@@ -55,8 +59,11 @@ class Devices:
             if not accelerator.is_fsdp2:
                 raise UsageError("FSDP of version 1 is not supported; set `fsdp_version: 2`.")
             layers = {type(layer).__name__ for layer in model.model.layers}
+            if settings.optimizer == "adamw_8bit_bfloat16" and blocks(model):
+                layers.add(Router.__name__)  # float32 beside bfloat16: a group has one dtype
             accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = sorted(layers)
         if self.sharding == "zero":
+            _refuse_lean(settings)
             config = accelerator.state.deepspeed_plugin.deepspeed_config
             config |= {
                 "train_micro_batch_size_per_gpu": 1,
@@ -99,7 +106,7 @@ class Devices:
         Sharded ones do so in every pass, so that no device ever holds all gradients.
         """
         if self.sharding == "zero":
-            self.accelerator.gradient_state._set_sync_gradients(last)
+            self.accelerator.sync_gradients = last
         if last or self.sharding != "none":
             return nullcontext()
         found: AbstractContextManager[Any] = self.accelerator.no_sync(self.objective)
@@ -186,8 +193,7 @@ class Devices:
 
             safe_set_full_fp32_param(parameter, whole.to(parameter.device))
             with GatheredParameters([parameter], modifier_rank=0):
-                if parameter.numel() == whole.numel():
-                    parameter.data.copy_(whole)
+                parameter.data.copy_(whole)
             return
         parameter.data.copy_(_sharded_as(whole, parameter))
 
@@ -239,9 +245,8 @@ def whole_weights(model: Any) -> Iterator[None]:
             module.reshard()
 
 
-def refuse_unshardable(settings: Settings, sharding: str) -> None:
-    """Raise for settings that a way of sharding cannot keep."""
-    if sharding == "zero" and settings.optimizer != "adamw_float32":
+def _refuse_lean(settings: Settings) -> None:
+    if settings.optimizer != "adamw_float32":
         raise UsageError(
             f"[train] optimizer = '{settings.optimizer}' under DeepSpeed, which lays all parameters end to "
             "end; blocks of eight bits would mix them.\n  Use FSDP2, or optimizer = 'adamw_float32'."

@@ -20,7 +20,7 @@ from bimedix.progress import Progress
 from bimedix.records import content_hash
 from bimedix.train.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
 from bimedix.train.data import Batches
-from bimedix.train.devices import Devices, refuse_unshardable
+from bimedix.train.devices import Devices
 from bimedix.train.metrics import Metrics, busiest, histogram, numbers
 from bimedix.train.optimizer import LeanAdamW, make_optimizer, to_bfloat16
 from bimedix.train.samples import Samples, Units
@@ -238,8 +238,7 @@ def train_phase(
     """
     phase = settings.phases[at]
     state = install(model)
-    devices = Devices(accelerator, model, Objective(model), phase)
-    refuse_unshardable(settings, devices.sharding)
+    devices = Devices(accelerator, model, Objective(model), phase, settings)
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if settings.optimizer == "adamw_8bit_bfloat16":
         to_bfloat16(trained.items())

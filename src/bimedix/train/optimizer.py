@@ -110,7 +110,8 @@ class LeanAdamW(torch.optim.Optimizer):
             state.update(_fresh(parameter))
         state["step"] += 1
         step = int(state["step"])
-        source = torch.Generator(device=weight.device).manual_seed((self.seed + step) * 1_000_003 + number)
+        drawn = (self.seed + step * 1_000_003 + number) % (1 << 63)
+        source = torch.Generator(device=weight.device).manual_seed(drawn)
         (beta1, beta2), lr = group["betas"], group["lr"]
         first, second = _read(state, "exp_avg"), _read(state, "exp_avg_sq")
         first.lerp_(gradient, 1 - beta1)

@@ -267,7 +267,7 @@ def _run_phase(
         "trainable_parameters": trainable,
         "base_parameters": total,
         "trainable_share": round(trainable / total, 6),
-        "expert_load": found["expert_load"],
+        "expert_load": [list(layer) for layer in found["expert_load"]],
         "experts_without_tokens": len(idle),
         "padding_share": 0.0,
     }
