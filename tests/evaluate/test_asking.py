@@ -49,6 +49,24 @@ def test_the_right_answer_is_scored_as_training_writes_it(
     assert supervised[len(asked.context) :] == [True] * (len(right) + 1)
 
 
+class Joiner:
+    """Reads a colon and what follows it up to the next space as one piece."""
+
+    def encode(self, text: str) -> list[int]:
+        import re
+
+        return [sum(map(ord, piece)) for piece in re.findall(r":\s*\w+|\S", text)]
+
+
+def test_a_border_that_the_tokenizer_joins_is_counted(tokenizer: Any, items: Maker) -> None:
+    """The pieces stay those of lm-eval, and the run's report says for how many questions that was so."""
+    item = items("en", 1)[0]
+    joined = Asker(Joiner(), "plain", 4096).scoring("k", item, "options")
+
+    assert joined.merged
+    assert not Asker(tokenizer, "plain", 4096).scoring("k", item, "options").merged
+
+
 def test_long_prompts_lose_their_beginning(tokenizer: Any, items: Maker) -> None:
     """As in lm-eval: the model sees the last tokens that fit."""
     item = items("en", 1, words=300)[0]
@@ -56,6 +74,7 @@ def test_long_prompts_lose_their_beginning(tokenizer: Any, items: Maker) -> None
     cut = Asker(tokenizer, "mixtral", 50).scoring("k", item, "letters")
 
     assert max(map(len, cut.inputs)) == 50
+    assert (whole.cut, cut.cut) == (False, True)
     assert cut.context == whole.context[-len(cut.context) :]
 
 

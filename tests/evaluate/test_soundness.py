@@ -145,6 +145,22 @@ def test_the_table_says_how_many_items_fail() -> None:
     assert notes[-1].startswith("exam: 1 of 1 items fail an integrity check (key 1)")
 
 
+def test_the_table_says_how_scores_were_taken() -> None:
+    """What the tie guard took is always there; cut prompts and joined borders where there are any."""
+    row = Prediction("q:1@ar", "ar", "exam", "m", "letters", 3, (2,), (2,), True, (-3.0, -2.0, -1.0))
+    runs = {
+        "m, exam, ar, letters": {"requests": 40, "guarded": 0, "cut": 3},
+        "m, exam, en, letters": {"requests": 40, "guarded": 7},
+        "m, other, ar, letters": {"requests": 60, "guarded": 2, "cut": 0},
+    }
+
+    notes = sheets(make_table([row], {"exam": ""}, draws=10, about={"runs": runs}))[0].notes
+    assert [note for note in notes if note.startswith("m: ")] == [
+        "m: 2 of 100 questions scored again alone, because the best two options were close.",
+        "m: 3 of 100 questions with a prompt longer than the model reads, which lost its beginning.",
+    ]
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason="BIMEDIX_DATA is not set")
 def test_rows_of_arabic_mmlu_that_are_no_translation_are_found(tmp_path: Path) -> None:
     """At least 95 % of the rows about address spoofing, at most 3 % of the others; English rows pass."""

@@ -20,11 +20,15 @@ def encode_pairs(tokenizer: Any, context: str, continuations: Sequence[str]) -> 
     Spaces at the context's end go to the continuations, and a continuation is what the whole has more than
     the context.
     """
+    head, wholes = _head_and_wholes(tokenizer, context, continuations)
+    return head, tuple(whole[len(head) :] for whole in wholes)
+
+
+def _head_and_wholes(tokenizer: Any, context: str, continuations: Sequence[str]) -> tuple[Ids, list[Ids]]:
     kept = context.rstrip()
     spaces = context[len(kept) :]
-    head = tuple(tokenizer.encode(kept))
-    wholes = [tokenizer.encode(kept + spaces + continuation) for continuation in continuations]
-    return head, tuple(tuple(whole[len(head) :]) for whole in wholes)
+    wholes = [tuple(tokenizer.encode(kept + spaces + continuation)) for continuation in continuations]
+    return tuple(tokenizer.encode(kept)), wholes
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,19 @@ class Asker:
 
     def scoring(self, key: str, item: MultipleChoice, protocol: str, *, tree: str = "") -> Scoring:
         """Return what to score for an item: a continuation for each option."""
-        wordings = self.wordings(item, protocol)
+        wordings, merged = self.wordings(item, protocol), False
         if self.template == PLAIN:
             texts = [f" {wording}" for wording in wordings]
-            context, continuations = encode_pairs(self.tokenizer, self.text(item), texts)
+            context, wholes = _head_and_wholes(self.tokenizer, self.text(item), texts)
+            continuations = tuple(whole[len(context) :] for whole in wholes)
+            merged = any(whole[: len(context)] != context for whole in wholes)
         else:
             from bimedix.prompts.chat import encode_reply
 
             context = self.prompt(item)
             continuations = tuple(tuple(encode_reply(wording, self.tokenizer)) for wording in wordings)
         room = self.longest + 1 - max(map(len, continuations))
-        return Scoring(key, context[-room:], continuations, tree)
+        return Scoring(key, context[-room:], continuations, tree, cut=len(context) > room, merged=merged)
 
     def wordings(self, item: MultipleChoice, protocol: str) -> tuple[str, ...]:
         """Return what each option is called in the reply: its label, its line, or its bare text."""

@@ -51,6 +51,10 @@ class Report:
     """Requests replayed alone."""
     largest_difference: float = 0.0
     """Largest |difference| in log-probability between the plan and the replay."""
+    cut: int = 0
+    """Requests whose prompt was longer than the model reads, and lost its beginning."""
+    merged: int = 0
+    """Requests where the tokenizer joins prompt and option at their border."""
     flat: bool = False
     """The model's attention has a window shorter than the inputs: nothing could be shared."""
 
@@ -265,7 +269,12 @@ def score(
     _check(requests)
     longest = max((len(path) for request in requests for path in request.inputs), default=0)
     window = getattr(model.config, "sliding_window", None)
-    report = Report(requests=len(requests), flat=window is not None and longest > window)
+    report = Report(
+        requests=len(requests),
+        cut=sum(request.cut for request in requests),
+        merged=sum(request.merged for request in requests),
+        flat=window is not None and longest > window,
+    )
     if report.flat:
         return dict(_one_by_one(model, requests, known, keep)), report
     plan = make_plan(requests)

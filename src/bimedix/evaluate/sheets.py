@@ -4,7 +4,9 @@ A published row is always marked as quoted, with its setting and protocol; rows 
 in one table but are never ranked together, unless one says so.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -78,7 +80,7 @@ def _accuracy_sheet(table: Table, language: str, protocol: str, quoted: Sequence
         ("model", *columns, *names),
         (*rows, chance, items),
         beside,
-        (*notes, *_integrity_notes(table, language)),
+        (*notes, *_integrity_notes(table, language), *_run_notes(table, language, protocol)),
         best=best,
     )
 
@@ -92,6 +94,33 @@ def _integrity_notes(table: Table, language: str) -> list[str]:
         "same, and listed in integrity.jsonl."
         for row in reports
         if row.language == language and row.with_errors
+    ]
+
+
+_NOTED = {
+    "guarded": "scored again alone, because the best two options were close",
+    "cut": "with a prompt longer than the model reads, which lost its beginning",
+    "merged": "where the tokenizer joins prompt and option at their border",
+    "without_log_probabilities": "answered in words, because the endpoint offers no log-probabilities",
+    "no_label_among_the_likeliest": "where no option was among the likeliest tokens",
+}
+"""What the report of a run counts, in words; shares of its requests."""
+
+
+def _run_notes(table: Table, language: str, protocol: str) -> list[str]:
+    """Return notes per model that say where scores were not taken the plain way; of the tie guard always."""
+    sums: dict[str, Counter[str]] = {}
+    for place, report in msgspec.convert(table.about.get("runs", {}), dict[str, dict[str, Any]]).items():
+        parts = place.split(", ")
+        if parts[-1] == protocol and (len(parts) < 4 or parts[-2] == language):
+            sums.setdefault(parts[0], Counter()).update(
+                {name: report.get(name, 0) for name in ("requests", *_NOTED)}
+            )
+    return [
+        f"{model}: {count:,} of {total['requests'] or 'all'} questions {words}."
+        for model, total in sums.items()
+        for name, words in _NOTED.items()
+        if (count := total[name]) or (name == "guarded" and total["requests"])
     ]
 
 

@@ -25,6 +25,11 @@ class Scoring:
     continuations: tuple[Ids, ...]
     tree: str = ""
     """Requests with the same tree share tokens; empty: a tree of its own."""
+    cut: bool = False
+    """The prompt was longer than the model reads, and lost its beginning."""
+    merged: bool = False
+    """The tokenizer joins the end of the prompt with the beginning of an option, so that the model reads
+    other pieces than it would write; scored as lm-eval does it."""
 
     @property
     def inputs(self) -> tuple[Ids, ...]:
