@@ -9,6 +9,12 @@ Arms, each in a fresh process, the stub in one of its own on the same machine:
 - resumed: our run again, answered by the ledger;
 - kills: the run is killed (SIGKILL) several times and started again; calls billed twice, and those in flight;
 - cap: an endpoint that lets 50 calls a second through: share of the cap used, share of refusals;
+- mix_f: one run against an endpoint that fails by chance as the fault mix F has it (10 % 429, 3 % 500, 2 %
+  dropped sockets, 1 % cut bodies, 2 % cut answers, 2 % garbled, 1 % empty, 1 % without usage; at most three a
+  call): share of records answered rightly, and calls billed over those needed (one a record, one more for
+  each billed one that brought no whole answer);
+- delta: calls made when every prompt stands there four times, and after a run when rows are reordered, one is
+  added, the system prompt is changed;
 - memory: the offline translation memory, 10,000 segments loaded, then looked up, 70 % of them changed.
 
 The answers of all arms are equal before anything is reported; the stub counts the calls it billed to each.
@@ -17,7 +23,9 @@ about three seconds; `steady_records_per_s` is the second half of the run. A sho
 that ramp, too. The clock starts after the imports.
 
 Goals: 1,000 records a second, 0.6 CPU-ms a record, 150 MiB; no more repeats than calls in flight; 95 % of a
-cap with 2 % refusals; 10,000 segments in a second, 1,000 lookups a second.
+cap with 2 % refusals; under mix F 99.9 % answered at 1.03 times the calls needed; a quarter of the bill for
+four times each, nothing for another order, one call for one row; 10,000 segments in a second, 1,000 lookups a
+second.
 
 Peers pin other versions than we do, so each gets a virtual environment of its own, with `bespokelabs-curator`
 in one and `datatrove[io] xxhash<4 aiosqlite httpx pandas` in the other:
@@ -45,6 +53,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "compl
 from stub import read_ledger, running_stub
 from talks import ask_all
 
+from bimedix.completers.base import Request, Talk
 from bimedix.completers.ledger import Ledger
 from bimedix.completers.memory import MemoryCompleter
 from bimedix.completers.openai import OpenAiCompleter
@@ -52,7 +61,10 @@ from bimedix.completers.prices import Price
 from bimedix.completers.runner import run_talks
 from bimedix.completers.tmx import write_tmx
 from bimedix.progress import Progress
-from bimedix.records import Origin, ParallelText
+from bimedix.prompts.asking import Ask, Tally
+from bimedix.prompts.asking import ask_all as ask_side_by_side
+from bimedix.prompts.replies import ReplyError
+from bimedix.records import Message, Origin, ParallelText
 
 IN_FLIGHT = 256
 PEER_LIMIT_S = 300.0
@@ -197,6 +209,66 @@ def measure_cap(folder: Path, count: int) -> dict[str, Any]:
     }
 
 
+def say(record_id: str, text: str, system: str = "Be kind.") -> Talk[str]:
+    """Ask until the answer is the right one, as a room's reader would: a garbled one is asked for again."""
+
+    def read(reply: str) -> str:
+        if reply != f"You said: {text}":
+            raise ReplyError("garbled")
+        return reply
+
+    def make(tried: int) -> Ask[str]:
+        messages = (Message("system", system), Message("user", text))
+        return Ask(Request(messages, "answer", record_id, tried, 500), read)
+
+    (answer,) = yield from ask_side_by_side([make], Tally())
+    return answer.value or ""
+
+
+def answers_of(address: str, ledger: Path, prompts: list[str], system: str = "Be kind.") -> list[str]:
+    completer = OpenAiCompleter(address, "m", parallel=IN_FLIGHT, price=Price(0.15, 0.6))
+    talks = ((f"r{number}", say(f"r{number}", text, system)) for number, text in enumerate(prompts))
+    return [
+        text
+        for _, text in run_talks(talks, completer, ledger, progress=Progress(), name="bench", window=2048)
+    ]
+
+
+def measure_mix_f(folder: Path, count: int) -> dict[str, Any]:
+    prompts = texts(count)
+    with running_stub("--latency-s", "0.1", "--mix-f") as address:
+        started = time.perf_counter()
+        answers = answers_of(address, folder / "calls.sqlite", prompts)
+        wall_s = time.perf_counter() - started
+        bill = read_ledger(address)
+    right = sum(answer == f"You said: {text}" for answer, text in zip(answers, prompts, strict=True))
+    needed = count + bill["billed_in_vain"]
+    return {
+        "mix_f_records": count,
+        "mix_f_share_answered": right / count,
+        "mix_f_wrong_answers_taken": sum(map(bool, answers)) - right,
+        "mix_f_calls_billed": bill["billed"],
+        "mix_f_billed_over_needed": bill["billed"] / needed,
+        "mix_f_records_per_s": count / wall_s,
+    }
+
+
+def measure_delta(folder: Path, count: int) -> dict[str, Any]:
+    prompts, figures = texts(count), {"delta_records": count}
+    with running_stub() as address:
+
+        def calls(rows: list[str], system: str = "Be kind.") -> int:
+            before = billed(address)
+            answers_of(address, folder / "calls.sqlite", rows, system)
+            return billed(address) - before
+
+        figures["delta_calls_for_four_times_each"] = calls(prompts * 4)
+        figures["delta_calls_when_reordered"] = calls(prompts[::-1])
+        figures["delta_calls_for_one_row_more"] = calls([*prompts, "one row more"])
+        figures["delta_calls_for_another_system_prompt"] = calls(prompts, "Be brief.")
+    return figures
+
+
 def measure_memory(folder: Path) -> dict[str, Any]:
     """Invented segments of 20 words; lookups have two letters changed in 70 % of cases."""
     draw = Random(3)
@@ -247,10 +319,12 @@ def measure(quick: bool, pythons: dict[str, str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         figures = measure_runs(folder, count, pythons)
-        for part in ("kills", "cap"):
+        for part in ("kills", "cap", "mix_f", "delta"):
             (folder / part).mkdir()
         figures |= measure_kills(folder / "kills", 1_000 if quick else 10_000, 2 if quick else 20)
         figures |= measure_cap(folder / "cap", 600 if quick else 3_000)
+        figures |= measure_mix_f(folder / "mix_f", 1_000 if quick else 10_000)
+        figures |= measure_delta(folder / "delta", 200 if quick else 1_000)
         figures |= measure_memory(folder)
     return {"in_flight": IN_FLIGHT, "records": count, **figures}
 

@@ -5,9 +5,10 @@ call sent after the last cut sets the pace to 0.9 x the calls admitted in the la
 time; then it grows by 2 % a second. Source: data.md, section 1.4 (prototype: 99 % of a cap, 0.5 % 429s).
 
 Some endpoints refuse a share of calls whatever the pace. Under a true cap the cuts come at about the same
-pace; where each of several cuts comes at a clearly lower pace than the one before, the refusals do not
-follow the pace: their share is learnt, the doubling starts again, and from then on only refusals clearly
-above that share slow us down.
+pace; where each of several cuts comes at a clearly lower pace than the one before, or at the lowest there
+is, the refusals do not follow the pace: their share is learnt, the doubling starts again, and from then on
+only refusals clearly above that share slow us down. When they do, and came as often at first as later on,
+the share was learnt too low, and is learnt anew. A single refusal does not end the doubling.
 """
 
 import asyncio
@@ -23,11 +24,15 @@ SLOWEST_PER_S = 0.5
 TOP_PER_S = 20_000.0
 BURST_S = 0.02
 """So many seconds' worth of calls may go out at once; timers are no finer than that."""
+LEAST_TRIAL_CALLS = 6
+"""As the next, at a slow pace, where two seconds' worth of calls are enough."""
 TRIAL_CALLS = 20
 """Calls after a cut before the next one, unless half of them are refused."""
 STREAK = 4
 """Cuts, at least a second apart and each at a lower pace, that show refusals that do not follow the pace."""
-MOST_BASELINE = 0.3
+STRAY_SHARE = 0.02
+"""Share of refusals, and one more, that does not end the doubling: a pace above a cap brings more at once."""
+MOST_BASELINE = 0.4
 """A larger share of refusals is always put down to the pace."""
 
 
@@ -48,6 +53,7 @@ class Pace:
     doubling: bool = True
     baseline: float = 0.0
     """Share of calls that is refused whatever the pace."""
+    _learnt: float = 0.0
     _started: float = -1.0
     _at: float = 0.0
     _tokens: float = 1.0
@@ -81,7 +87,7 @@ class Pace:
             self._since_cut.popleft()
         if self.baseline and self._since_cut_total % 200 == 0:
             share = sum(sent.refused for sent in self._since_cut) / 200
-            self.baseline = min(self.baseline, 2 * share)
+            self.baseline = min(self._learnt, (self.baseline + share) / 2)
         return call
 
     def refuse(self, call: Sent, now: float) -> None:
@@ -91,7 +97,10 @@ class Pace:
             return
         calls = len(self._since_cut)
         refused = sum(sent.refused for sent in self._since_cut)
-        if self._cut_at >= 0 and calls < TRIAL_CALLS and refused < calls / 2:
+        trial = min(TRIAL_CALLS, max(LEAST_TRIAL_CALLS, 2 * self.per_s))
+        if self._cut_at >= 0 and calls < trial and refused < calls / 2:
+            return
+        if self.doubling and refused <= 1 + STRAY_SHARE * calls:
             return
         noise = 4 * math.sqrt(self.baseline * (1 - self.baseline) * calls)
         if self.baseline and refused <= self.baseline * calls + noise:
@@ -101,13 +110,15 @@ class Pace:
     def _cut(self, calls: int, refused: int, now: float) -> None:
         if now - self._counted_at >= 1:
             falling = self._counted_per_s > 0 and self.per_s < 0.95 * self._counted_per_s
+            falling = falling or self.per_s <= 2 * SLOWEST_PER_S
             self._streak = self._streak + 1 if falling else 0
             self._streak_calls = self._streak_calls + calls if falling else 0
             self._streak_refused = self._streak_refused + refused if falling else 0
             self._counted_at, self._counted_per_s = now, self.per_s
         if self._streak >= STREAK and self._streak_refused <= MOST_BASELINE * self._streak_calls:
-            self.baseline = self._streak_refused / self._streak_calls
-            self.doubling, self._streak, self._counted_per_s = True, 0, 0.0
+            self._learn(self._streak_refused / self._streak_calls)
+        elif self.baseline and not self.doubling and self._is_spread(calls, refused):
+            self._learn(refused / calls)
         else:
             span_s = min(1.0, max(0.25, now - self._started))
             admitted = sum(not sent.refused for sent in self._second if sent.at > now - 1)
@@ -117,6 +128,16 @@ class Pace:
         self._cut_at, self._tokens = now, min(self._tokens, 0.0)
         self._since_cut.clear()
         self._since_cut_total = 0
+
+    def _learn(self, share: float) -> None:
+        """Take a share of refusals for one that follows no pace, and look for the pace anew."""
+        self.baseline = self._learnt = share
+        self.doubling, self._streak, self._counted_per_s = True, 0, 0.0
+
+    def _is_spread(self, calls: int, refused: int) -> bool:
+        """Tell whether refusals since the last cut came as often at first, at a lower pace, as later on."""
+        early = sum(sent.refused for sent in list(self._since_cut)[: calls // 2])
+        return refused >= 8 and refused <= MOST_BASELINE * calls and early >= 0.42 * refused
 
     def _advance(self, now: float) -> None:
         if self._started < 0:
