@@ -1,6 +1,7 @@
 """`bimedix train --plan`: what the training of a recipe takes, from the config of its base alone."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from bimedix.errors import MissingError, UsageError
 from bimedix.recipe import Recipe
@@ -22,10 +23,19 @@ def plan_lines(recipe: Recipe, device: str, tokens: int | None = None) -> Iterat
     settings = recipe.rooms.get("train")
     if settings is None:
         raise UsageError(f"{recipe.path}: has no table [train]; it has: {', '.join(recipe.rooms) or 'none'}.")
-    config, where = base_config(settings, recipe.base)
+    folder = _folder(recipe)
+    config, where = base_config(settings, folder)
     if config is None:
         raise MissingError(where)
-    yield from (text for _, text in check(settings, recipe.base))
+    yield from (text for _, text in check(settings, folder))
     if settings.phases[-1].mode == "adapter":
         yield f"\nadapters on one {device}:"
         yield describe(plan(config, settings, device=device, tokens=tokens))
+
+
+def _folder(recipe: Recipe) -> Path:
+    """Return the data folder, or the recipe's own where the environment names none: a plan reads no data."""
+    try:
+        return recipe.base
+    except MissingError:
+        return recipe.path.parent.resolve()
