@@ -254,7 +254,7 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
         click.echo(f"{summary.written:,} records written to {out}{gone}")
         for line in spend_lines(summary.figures):
             click.echo(line)
-        if (sample or estimate) and room == "translate":
+        if sample or estimate:
             click.echo(f"Side by side: {out / 'side_by_side.html'}")
         if estimate:
             from bimedix.estimate import estimate_lines

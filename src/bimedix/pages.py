@@ -18,6 +18,12 @@ from bimedix.text import block_direction, opposite_runs
 Level = Literal["error", "warning", "hint", "same"]
 
 
+SIDE_BY_SIDE = "side_by_side.html"
+"""Page of a few dozen records, drawn, that rooms write for people to judge by eye."""
+SHOWN = 50
+"""Records on it."""
+
+
 class Mark(NamedTuple):
     """A stretch to draw attention to, in code points, with the words that explain it."""
 
@@ -101,6 +107,11 @@ def two_columns(rows: Iterable[tuple[str, str, str]], left: str, right: str) -> 
     )
     head = f"<tr><th></th><th scope=col>{escape(left)}</th><th scope=col>{escape(right)}</th></tr>"
     return f'<table class="pair"><thead>{head}</thead><tbody>{body}</tbody></table>'
+
+
+def article(title: str, note: str, body: str) -> str:
+    """Return one record of a page: its name, a line about it, and its HTML."""
+    return f'<article><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>{body}</article>'
 
 
 _STYLE = """

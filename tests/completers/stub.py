@@ -408,9 +408,9 @@ async def serve(port: int, latency_s: float, cap_per_s: float, mix_f: bool) -> N
 
 
 @contextmanager
-def running_stub(*options: str) -> Iterator[str]:
-    """Start the stub in a process and give its address."""
-    process = subprocess.Popen([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True)
+def running_stub(*options: str, script: str = __file__) -> Iterator[str]:
+    """Start the stub, or a script that builds on it, in a process and give its address."""
+    process = subprocess.Popen([sys.executable, script, *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()

@@ -63,7 +63,7 @@ def test_dialogues_are_kept_dropped_and_traced(folder: Path) -> None:
         ("exam:1", "dialogue: does not reach the gold answer")
     ]
     assert [(trace.sample, len(trace.calls)) for trace in traces] == [(0, 3), (1, 3)]
-    assert summary.figures["accepted_by_try"] == {"dialogue": {1: 1, 2: 1}}
+    assert summary.figures["accepted_by_try"] == {"dialogue": {"1": 1, "2": 1}}
     assert summary.figures["doubtful_keys"] == ["exam:1"]
     assert summary.figures["kept_by_group"]["subject: cardiology"] == {"asked": 3, "kept": 2}
     assert summary.figures["left_alone"] == {"split 'test'": 1}

@@ -50,3 +50,13 @@ def test_a_missing_or_unknown_file_is_named(tmp_path: Path) -> None:
         hints(replace(SETTINGS, glossary="none.csv"), tmp_path)("en", {"text": "x"})
     with pytest.raises(UsageError, match=r"no translation memory; read here are \.tmx"):
         hints(replace(SETTINGS, memory="memory.docx"), tmp_path)("en", {"text": "x"})
+
+
+def test_each_sentence_of_a_long_field_is_looked_up(folder: Path) -> None:
+    """A vignette of many sentences resembles no segment as a whole; one of its sentences does."""
+    around = hints(replace(SETTINGS, memory="memory.jsonl"), folder)
+    known, target = "Warfarin is taken once a day.", "يؤخذ الوارفارين مرة واحدة في اليوم."
+    write_records(folder / "memory.jsonl", [ParallelText("1", "en", Origin("m"), known, target, "ar")])
+    vignette = f"A man comes to the clinic because of a rash on both arms. {known} His pulse is regular."
+
+    assert around("en", {"question": vignette}).memory == ((known, target),)

@@ -4,7 +4,8 @@ First a survey: test items are indexed, and what may not be mixed at all is refu
 spool: one notes size, language and draws of every admitted item in columns (about 240 bytes a record, most of
 them for near-duplicates); the other reads the items back in their order and writes the chosen ones. Files:
 `train.jsonl`, `validation.jsonl`, `records.jsonl` (both, in order), `passages.jsonl` (running text for
-continued pre-training, whole or cut), `dropped.jsonl`, `statistics.json`, `decontamination.json`.
+continued pre-training, whole or cut), `dropped.jsonl`, `statistics.json`, `decontamination.json`, and
+`side_by_side.html`, some records with their pairs.
 """
 
 import os
@@ -19,7 +20,7 @@ import msgspec
 
 from bimedix.draws import uniform_draw
 from bimedix.errors import BimedixError, DataError, RecipeError
-from bimedix.files import RecordWriter, hash_file, write_json
+from bimedix.files import RecordWriter, hash_file, write_json, write_text
 from bimedix.mix.figures import TOKENIZER, Words, aligned_fertility, fertility, ratios, tables, write_checked
 from bimedix.mix.gates import Survey, allowed, check_gates, survey
 from bimedix.mix.inputs import (
@@ -46,8 +47,10 @@ from bimedix.mix.select import (
     pair_key,
 )
 from bimedix.mix.settings import Settings
+from bimedix.mix.side_by_side import drawn_pairs, side_by_side
 from bimedix.overlap.contamination import Match, TestIndex, roots_of
 from bimedix.overlap.near import NearDuplicates
+from bimedix.pages import SHOWN, SIDE_BY_SIDE
 from bimedix.prompts.questions import to_messages
 from bimedix.records import (
     Conversation,
@@ -106,7 +109,9 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             work.repeats = repeated(work.near, lambda place: _reread(work, place))
         _check_sides(work.rows, settings)
         fate, ranked = choose(work.rows, settings, context.seed, set(work.repeats))
-        words, licences, splits = _write_chosen(work, out, fate, ranked)
+        shown = drawn_pairs(work.rows, fate == KEPT, SHOWN)
+        words, licences, splits = _write_chosen(work, out, fate, ranked, shown)
+        write_text(out / SIDE_BY_SIDE, side_by_side(shown, settings.source_language))
         passages = _write_passages(work, out)
         figures = _statistics(work, fate == KEPT, words, splits)
         figures |= {"licences": licences, "passages": passages, "near_duplicates": _near_figures(work)}
@@ -256,7 +261,7 @@ def _check_sides(rows: Candidates, settings: Settings) -> None:
 
 
 def _write_chosen(
-    work: _Run, out: Path, fate: Column, ranked: Column
+    work: _Run, out: Path, fate: Column, ranked: Column, shown: dict[int, list[Conversation]]
 ) -> tuple[Words, list[dict[str, Any]], dict[str, int]]:
     """Write the kept records in order, drop the others; return words, samples by licence, sizes of splits."""
     words, licences = Words(), Counter[tuple[str, str]]()
@@ -275,6 +280,8 @@ def _write_chosen(
             record = lay_out(item, work.settings.with_rationale, work.context.seed)
             work.stage.write(record)
             files[work.rows.split[row]].write(record)
+            if work.rows.pair[row] in shown:
+                shown[work.rows.pair[row]].append(record)
             licences[record.origin.dataset, record.origin.licence] += 1
             words.add(item)
             words.measure(record)

@@ -13,13 +13,15 @@ from bimedix.completers.runner import run_talks
 from bimedix.completers.settings import open_completer
 from bimedix.draws import uniform_draw
 from bimedix.errors import MissingError
-from bimedix.files import RecordWriter, read_any_records
+from bimedix.files import RecordWriter, read_any_records, write_text
+from bimedix.pages import SIDE_BY_SIDE
 from bimedix.prompts.asking import FAILED, Tally
 from bimedix.prompts.synthesis import prompt_hash
 from bimedix.records import Dialogue, MultipleChoice
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
 from bimedix.synthesize.flow import NOT_GOLD, OTHER_ANSWER, Made, make_dialogue, make_rationale, usable
 from bimedix.synthesize.settings import Settings
+from bimedix.synthesize.side_by_side import draw_made, side_by_side
 from bimedix.text import normalise, words
 
 ROOM = "synthesize"
@@ -82,6 +84,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
                 continue
             stage.write(made.record)
             provenance.write(_provenance(kind, item, made))
+    write_text(out / SIDE_BY_SIDE, side_by_side(draw_made(out, context.seed), inbox.file))
     return stage.summary(inbox.read, **report.figures(), left_alone=dict(sorted(inbox.left_alone.items())))
 
 
@@ -179,7 +182,8 @@ class Report:
         exchanges = sum(length * count for length, count in self.turns.items())
         return {
             "accepted_by_try": {
-                kind: dict(sorted(tries.items())) for kind, tries in sorted(self.by_try.items())
+                kind: {str(number): count for number, count in sorted(tries.items())}
+                for kind, tries in sorted(self.by_try.items())
             },
             "tries_rejected": dict(self.rejected.most_common()),
             "kept_by_group": {name: dict(counts) for name, counts in sorted(self.groups.items())},

@@ -113,6 +113,8 @@ class _Case:
 
     def around(self, part: Part) -> Surroundings:
         found = self.tools.around(self.source, part.fields)
+        self.tally.counts["glossary terms shown"] += len(found.glossary)
+        self.tally.counts["memory segments shown"] += len(found.memory)
         return Surroundings(part.before, part.after, found.glossary, found.memory)
 
     def joined(self, version: Version) -> dict[str, str]:

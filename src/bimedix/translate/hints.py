@@ -1,12 +1,13 @@
 """Glossary terms and memory segments that belong to a text: they go into its prompt."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bimedix.completers.exchange import read_memory, read_term_list
 from bimedix.completers.matches import Segments, Terms
 from bimedix.files import require_file
 from bimedix.prompts.translation import NOTHING, Pairs, Surroundings
+from bimedix.text import sentences
 from bimedix.translate.settings import Settings
 
 _MAX_TERMS = 30
@@ -24,8 +25,9 @@ def hints(settings: Settings, base: Path) -> Callable[[str, Mapping[str, str]], 
         if source not in known:
             known[source] = _read(settings, base, source)
         terms, segments = known[source]
+        texts = [s.strip() for text in fields.values() for s in sentences(text, source)]
         return Surroundings(
-            glossary=_terms(terms, fields), memory=_nearest(segments, fields, settings.memory_segments)
+            glossary=_terms(terms, fields), memory=_nearest(segments, texts, settings.memory_segments)
         )
 
     return around
@@ -36,9 +38,9 @@ def _terms(terms: Terms, fields: Mapping[str, str]) -> Pairs:
     return tuple(list(found.items())[:_MAX_TERMS])
 
 
-def _nearest(segments: Segments, fields: Mapping[str, str], count: int) -> Pairs:
-    """Return the segments nearest to the fields, at most one a field, best first."""
-    near = [segments.exact(text) or segments.near(text, _LEAST_LIKENESS) for text in fields.values()]
+def _nearest(segments: Segments, texts: Iterable[str], count: int) -> Pairs:
+    """Return the segments nearest to the sentences, at most one a sentence, best first."""
+    near = [segments.exact(text) or segments.near(text, _LEAST_LIKENESS) for text in texts if text]
     best = sorted((match for match in near if match), key=lambda match: -match.score)
     return tuple(list(dict.fromkeys((match.source, match.target) for match in best))[:count])
 

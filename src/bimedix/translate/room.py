@@ -11,6 +11,7 @@ from bimedix.completers.runner import run_talks
 from bimedix.draws import uniform_draw
 from bimedix.errors import MissingError
 from bimedix.files import read_records, write_text
+from bimedix.pages import SHOWN, SIDE_BY_SIDE
 from bimedix.records import Item, Translation
 from bimedix.stage import RECORDS, Context, StageWriter, Summary
 from bimedix.translate.checks import Checks
@@ -22,10 +23,9 @@ from bimedix.translate.outside import OutsideScores
 from bimedix.translate.report import Report
 from bimedix.translate.routing import NO_TRUST
 from bimedix.translate.settings import Settings
-from bimedix.translate.side_by_side import SAMPLE, draw_sample, side_by_side
+from bimedix.translate.side_by_side import draw_sample, side_by_side
 
 ROOM = "translate"
-PAGE = "side_by_side.html"
 SOURCES = ("synthesize", "curate")
 """Rooms whose records are translated; a record with a rationale from the first goes before its plain form."""
 
@@ -62,8 +62,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         for translation in outside.scored(checked):
             report.add(translation)
             stage.write(translation)
-    drawn = draw_sample(read_records(out / RECORDS, Translation), SAMPLE, context.seed)
-    write_text(out / PAGE, side_by_side(drawn))
+    drawn = draw_sample(read_records(out / RECORDS, Translation), SHOWN, context.seed)
+    write_text(out / SIDE_BY_SIDE, side_by_side(drawn))
     if settings.sample:
         report.estimate(inbox.taken, inbox.left_alone["not in the sample"])
     figures = report.figures() | {"controls": controls and controls._asdict(), "outside": outside.figures()}
