@@ -241,17 +241,28 @@ def spearman(first: Numbers, second: Numbers) -> float:
 
 
 def kendall_tau_b(first: Numbers, second: Numbers) -> float:
-    """Return Kendall's tau-b; nan when a side does not vary. Row by row: n² time, n memory."""
+    """Return Kendall's tau-b; nan when a side does not vary.
+
+    Time is the product of the numbers of different values, so grades of a few steps cost next to nothing.
+    """
     import numpy as np
 
     a, b = np.asarray(first, float), np.asarray(second, float)
     if a.shape != b.shape or a.ndim != 1:
         raise ShapeError(f"paired values of shapes {a.shape} and {b.shape}")
-    both = on_a = on_b = 0.0
-    for i in range(len(a) - 1):
-        up, right = np.sign(a[i + 1 :] - a[i]), np.sign(b[i + 1 :] - b[i])
-        both, on_a, on_b = both + (up * right).sum(), on_a + (up * up).sum(), on_b + (right * right).sum()
-    return float(both / math.sqrt(on_a * on_b)) if on_a and on_b else math.nan
+    (_, rows, of_a), (_, columns, of_b) = sorted(
+        (np.unique(side, return_inverse=True, return_counts=True) for side in (a, b)),
+        key=lambda found: -len(found[0]),
+    )
+    above, excess = np.zeros(len(of_a)), 0.0
+    for column in range(len(of_b) - 1, -1, -1):
+        here = np.bincount(rows[columns == column], minlength=len(of_a)).astype(float)
+        lower = np.cumsum(above) - above
+        excess += float(here @ (above.sum() - above - 2 * lower))
+        above += here
+    total = len(a) * (len(a) - 1) / 2
+    untied = [total - float((counts * (counts - 1.0)).sum()) / 2 for counts in (of_a, of_b)]
+    return excess / math.sqrt(untied[0] * untied[1]) if all(untied) else math.nan
 
 
 def cohen_kappa(

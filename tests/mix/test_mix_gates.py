@@ -124,6 +124,21 @@ def test_passages_are_looked_at_too_and_zero_keeps_all(tmp_path: Path) -> None:
     assert len(list(read_any_records(tmp_path / "all" / "mix" / "passages.jsonl"))) == 2
 
 
+def test_a_page_shows_pairs_beside_each_other(tmp_path: Path) -> None:
+    """What the model will read, right to left where it is Arabic, and never as markup."""
+    items = [vignette("a", "<b>Which</b> of both", parents=("x",)), vignette("c", "Quite another one")]
+    texts = {"question": "أي منهما؟"} | {f"options.{n}": f"خيار {n}" for n in range(4)}
+    arabic = with_fields(items[0], texts, language="ar", id="a@ar")
+    mix(tmp_path, items, replace(SETTINGS, languages=("ar",)), review=[arabic])
+    page = (tmp_path / "mix" / "side_by_side.html").read_text(encoding="utf-8")
+
+    assert page.count("<article>") == 2
+    assert page.index("a and a@ar") < page.index("no pair in the mix")
+    assert "&lt;b&gt;Which&lt;/b&gt;" in page
+    assert '<p dir="rtl" lang="ar">' in page
+    assert "MIT · from x" in page
+
+
 # --- test sets ------------------------------------------------------------------------------------------
 
 

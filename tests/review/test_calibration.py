@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bimedix.review.agreement import Scored
-from bimedix.review.calibration import calibrate, halves, isotonic, share_at
+from bimedix.review.calibration import band, calibrate, halves, isotonic, share_at
 
 
 def item(score: float, good: bool, weight: float = 1.0, name: str = "") -> Scored:
@@ -76,6 +76,17 @@ def test_a_threshold_that_only_the_first_half_bears_out_does_not_hold() -> None:
 
     assert found["threshold"] == 90
     assert (found["checked"]["precision"], found["checked"]["holds"]) == (0.0, False)
+
+
+def test_the_curve_has_a_band_that_narrows_with_items() -> None:
+    """It holds the curve, and four times the items make it about half as wide."""
+    wide, narrow = ([high - low for low, high in band(drawn(n), [60.0, 90.0], seed=3)] for n in (100, 1600))
+    scored = drawn(400)
+    curve = isotonic(scored)
+    bounds = band(scored, [step.score for step in curve], seed=3)
+
+    assert narrow[0] < 0.6 * wide[0]
+    assert all(low <= step.good <= high for step, (low, high) in zip(curve, bounds, strict=True))
 
 
 def test_too_few_items_are_said_to_be_too_few() -> None:

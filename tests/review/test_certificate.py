@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bimedix.errors import UsageError
-from bimedix.review.certificate import capital, capital_path, certify, reviews_needed, upper_bound
+from bimedix.review.certificate import (
+    capital,
+    capital_path,
+    certify,
+    certify_strata,
+    reviews_needed,
+    upper_bound,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +82,28 @@ def test_the_bound_is_valid_but_not_lavish(population: int | None) -> None:
     share = false_certificates(2000, 900, population, seed=11)
 
     assert 0.02 < share <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_strata_hold_all_at_once() -> None:
+    """Three strata at exactly 2 %: at most alpha + 3 standard errors of the runs certify any one of them."""
+    draw, trials, wrong = random.Random(5), 200, 0
+    for _ in range(trials):
+        paths = (capital_path(draw.sample([1] * 8 + [0] * 392, 320), 400, 0.02) for _ in range(3))
+        wrong += any(value >= 3 / 0.05 for path in paths for value in path)
+
+    assert wrong / trials <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_a_stratum_pays_for_its_company() -> None:
+    """Alone 179 clean reviews of 1,000 certify 2 %; as one of two it takes alpha / 2, and so more of them."""
+    clean = ([0] * 179, 1000)
+    alone = certify_strata({"a": clean})
+    both = certify_strata({"a": clean, "b": ([0] * 300, 3000)})
+
+    assert (alone.certified, both.certified) == (True, False)
+    assert both.strata["a"].bound > alone.bound == alone.strata["a"].bound
+    assert both.strata["b"].certified
+    assert both.bound == pytest.approx(0.25 * both.strata["a"].bound + 0.75 * both.strata["b"].bound)
 
 
 def test_when_an_error_is_certain_nothing_is_bet() -> None:

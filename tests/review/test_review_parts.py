@@ -9,7 +9,7 @@ from msgspec import structs
 
 from bimedix.errors import DataError
 from bimedix.records import OpenQuestion, Origin, Verdict
-from bimedix.review.agreement import Scored, agreement, alignment, gwet_ac1, propose_threshold
+from bimedix.review.agreement import Scored, agreement, alignment, grade_of_score, gwet_ac1, propose_threshold
 from bimedix.review.chain import append, verify
 from bimedix.review.decide import rule
 from bimedix.review.queues import Entry, audit_queue, fill_sheets, risk_queue
@@ -182,6 +182,31 @@ def test_a_threshold_is_proposed_only_where_people_confirm_it() -> None:
     assert propose_threshold(scored(40, 80), 0.95) is None
     assert propose_threshold(scored(400, 101), 0.95) is None
     assert alignment(scored(400, 80))["spearman"] > 0.8
+
+
+def test_scores_and_grades_are_compared_with_intervals() -> None:
+    """A judge who follows people but is a grade too kind: orders agree, the mean error says by how much."""
+    grades = [n % 3 for n in range(90)]
+    kind = [Scored((50.0, 75.0, 95.0)[g], g, g < 2, 1.0) for g in grades]
+    figures = alignment(kind)
+
+    assert [grade_of_score(s) for s in (39.9, 40, 70, 89, 90)] == [0, 1, 2, 2, 3]
+    assert figures["spearman"] == figures["kendall_tau_b"] == 1.0
+    assert figures["mean_error_in_grades"] == 1.0
+    assert figures["mean_error_in_grades_interval"] == [1.0, 1.0]
+    assert figures["quadratic_kappa"] < 0.8
+    low, high = figures["quadratic_kappa_interval"]
+    assert low <= figures["quadratic_kappa"] <= high
+
+
+def test_alpha_of_two_reviewers_has_its_interval() -> None:
+    pairs = [[verdict("a"), verdict("b")]] * 20 + [[verdict("a", "reject"), verdict("b", "reject")]] * 20
+    pairs += [[verdict("a"), verdict("b", "reject")]] * 4
+    figures = agreement(pairs)
+    low, high = figures["alpha_ordinal_interval"]
+
+    assert low < figures["alpha_ordinal"] < high
+    assert low > 0.5 and high <= 1.0
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

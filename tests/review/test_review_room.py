@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bimedix.completers.tmx import read_units
 from bimedix.errors import MissingError
-from bimedix.files import read_json, read_records, write_records
+from bimedix.files import hash_file, read_json, read_records, write_records
 from bimedix.records import (
+    Approval,
     Attempt,
     Dropped,
     MultipleChoice,
@@ -215,6 +217,45 @@ def test_files_of_a_folder_of_verdicts_count_one_by_one(folder: Path) -> None:
     named = input_files(replace(SETTINGS, verdicts=("out/sheets", "none.csv")), folder)
 
     assert [path.name for path in named] == ["sheet-001.csv", "sheet-001.html"]
+
+
+def test_the_audit_can_be_certified_stratum_by_stratum(folder: Path) -> None:
+    """Clean audits in one data set, an error among those of the other; each is told apart, and the whole."""
+    made = []
+    for dataset in ("clean", "spoilt"):
+        for n in range(40):
+            one = translation(f"{dataset}{n}", "audit" if n < 30 else "accepted")
+            source = structs.replace(one.source, origin=Origin(dataset))
+            made.append(structs.replace(one, source=source))
+    verdicts = [
+        Verdict(t.id, content_hash(t.target), "noor", "reject" if t.id == "spoilt7@ar" else "approve")
+        for t in made
+        if t.route == "audit"
+    ]
+    write_records(folder / "translate" / "records.jsonl", made)
+    write_records(folder / "verdicts.jsonl", verdicts)
+    figures = review(folder, replace(SETTINGS, verdicts=("verdicts.jsonl",), strata=("dataset",), goal=0.3))
+    told = figures["certificate"]
+    assert isinstance(told, dict)
+    strata = told["by_stratum"]["strata"]
+
+    assert {name: (s["reviews"], s["errors"]) for name, s in strata.items()} == {
+        "clean": (30, 0), "spoilt": (30, 1),
+    }  # fmt: skip
+    assert strata["clean"]["bound"] < strata["spoilt"]["bound"]
+    assert (told["reviews"], told["errors"], told["population"]) == (60, 1, 80)
+    assert told["by_stratum"]["alpha_each"] == 0.025
+    assert told["translations_hash"] == hash_file(folder / "translate" / "records.jsonl")
+    assert read_json(folder / "out" / "certificate.json") == told
+
+
+def test_what_goes_on_is_listed_by_its_hash(folder: Path) -> None:
+    """The mix holds the records to it, so that a later change voids the approval."""
+    review(folder)
+    approvals = list(read_records(folder / "out" / "approvals.jsonl", Approval))
+
+    assert {a.id: a.version for a in approvals} == {i.id: content_hash(i) for i in items(folder).values()}
+    assert {a.state for a in approvals} == {"unread"}
 
 
 def test_missing_files_are_named(folder: Path) -> None:

@@ -139,6 +139,10 @@ def test_talks_and_rationales_are_made_in_the_items_language(tmp_path: Path, cod
     assert (chat.language, chat.parents) == (code, (item(code).id,))
     assert tuple(turn.text for turn in chat.turns) == case.talk
     assert traces["dialogue"].rejected == (case.reason,)
+    page = (tmp_path / "out" / "side_by_side.html").read_text(encoding="utf-8")
+    assert page.count("<article>") == 2
+    assert "options.1 ✓" in page
+    assert LANGUAGES[code].doctor in page
     assert explained.answers == (1,)
     assert explained.rationale is not None
     assert all(f"{o}: {w}" in explained.rationale for o, w in zip(case.options, case.why, strict=True))

@@ -6,12 +6,19 @@ are printed with both; intervals are bootstraps over items. Source: data.md, sec
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from bimedix.records import Verdict
 from bimedix.review.decide import grade_of
-from bimedix.statistics import bootstrap_interval, kendall_tau_b, krippendorff_alpha, spearman
+from bimedix.statistics import (
+    bootstrap_interval,
+    kendall_tau_b,
+    krippendorff_alpha,
+    quadratic_weighted_kappa,
+    spearman,
+)
 
 FEWEST = 10
 """Items below which no interval is worth printing."""
@@ -35,9 +42,11 @@ def agreement(items: Sequence[Sequence[Verdict]]) -> dict[str, Any]:
         "reviewers": len({verdict.reviewer for verdicts in double for verdict in verdicts}),
         "same_grade": round(sum(same) / len(same), 4),
         "alpha_ordinal": _rounded(_alpha(columns, "ordinal")),
+        "alpha_ordinal_interval": _interval(columns, lambda drawn: _alpha(drawn, "ordinal")),
         "alpha_nominal": _rounded(_alpha(columns, "nominal")),
+        "alpha_nominal_interval": _interval(columns, lambda drawn: _alpha(drawn, "nominal")),
         "ac1": _rounded(gwet_ac1(columns)),
-        "ac1_interval": _interval(columns),
+        "ac1_interval": _interval(columns, gwet_ac1),
     }
 
 
@@ -69,13 +78,16 @@ def _pairs_that_agree(column: Sequence[float]) -> float:
     return sum(count * (count - 1) for count in counts) / (len(column) * (len(column) - 1))
 
 
-def _interval(columns: Sequence[Sequence[float]]) -> list[float] | None:
+def _interval(
+    columns: Sequence[Sequence[float]], statistic: Callable[[Sequence[Sequence[float]]], float]
+) -> list[float | None] | None:
+    """Return the 95 % interval of a statistic over items; None where there are too few of them."""
     if len(columns) < FEWEST:
         return None
     found = bootstrap_interval(
-        lambda rows: gwet_ac1([columns[int(row)] for row in rows]), range(len(columns))
+        lambda rows: statistic([columns[int(row)] for row in rows]), range(len(columns)), draws=400
     )
-    return [round(found.low, 4), round(found.high, 4)]
+    return [_rounded(found.low), _rounded(found.high)]
 
 
 class Scored(NamedTuple):
@@ -92,20 +104,40 @@ class Scored(NamedTuple):
     """Of the translation: what halves are drawn by."""
 
 
+def grade_of_score(score: float) -> int:
+    """Return the grade that a judge's score claims, by the anchors of the judge's prompt: 90, 70, 40."""
+    return sum(score >= anchor for anchor in (40, 70, 90))
+
+
+def _mean_error(claimed: Sequence[float], grades: Sequence[float]) -> float:
+    return fmean(claimed) - fmean(grades)
+
+
 def alignment(scored: Sequence[Scored]) -> dict[str, Any]:
-    """Return how well scores follow the reviewers: Spearman, tau-b, with intervals where there are enough."""
+    """Return how well scores follow the reviewers, with 95 % intervals over items where there are enough.
+
+    Spearman and tau-b compare orders; quadratic kappa and the mean error compare the grade that a score
+    claims (`grade_of_score`) with that of the reviewers, so a judge who is too kind has a mean error above 0.
+    """
     if len(scored) < 2:
         return {"items": len(scored)}
     scores, grades = [s.score for s in scored], [float(s.grade) for s in scored]
+    claimed = [float(grade_of_score(score)) for score in scores]
     figures: dict[str, Any] = {
         "items": len(scored),
         "grades": {str(grade): count for grade, count in sorted(Counter(s.grade for s in scored).items())},
-        "spearman": _rounded(spearman(scores, grades)),
-        "kendall_tau_b": _rounded(kendall_tau_b(scores, grades)),
     }
-    if len(scored) >= FEWEST:
-        low, high = bootstrap_interval(spearman, scores, grades)
-        figures["spearman_interval"] = [_rounded(low), _rounded(high)]
+    measures: tuple[tuple[str, Callable[..., float], list[float]], ...] = (
+        ("spearman", spearman, scores),
+        ("kendall_tau_b", kendall_tau_b, scores),
+        ("quadratic_kappa", quadratic_weighted_kappa, claimed),
+        ("mean_error_in_grades", _mean_error, claimed),
+    )
+    for name, measure, side in measures:
+        figures[name] = _rounded(measure(side, grades))
+        if len(scored) >= FEWEST:
+            low, high = bootstrap_interval(measure, side, grades, draws=400)
+            figures[f"{name}_interval"] = [_rounded(low), _rounded(high)]
     return figures
 
 

@@ -5,6 +5,7 @@ are split in halves by (seed, id): the curve and the threshold come from one hal
 the other. Source: data.md, section 2.3; pool adjacent violators: Ayer et al. (1955).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -26,20 +27,35 @@ class Step(NamedTuple):
 def isotonic(scored: Sequence[Scored]) -> list[Step]:
     """Return the rising step curve nearest to what the reviewers said, by weighted least squares."""
     blocks: list[tuple[float, float, float, int]] = []
-    for score in sorted({s.score for s in scored}):
-        here = [s for s in scored if s.score == score]
+    by_score: dict[float, list[Scored]] = defaultdict(list)
+    for one in scored:
+        by_score[one.score].append(one)
+    for score, here in sorted(by_score.items()):
         weight = sum(s.weight for s in here)
         good = sum(s.weight for s in here if not s.grave)
         blocks.append((score, good, weight, len(here)))
         while len(blocks) > 1 and blocks[-2][1] * blocks[-1][2] >= blocks[-1][1] * blocks[-2][2]:
-            (low, *one), (_, *two) = blocks[-2:]
-            blocks[-2:] = [(low, one[0] + two[0], one[1] + two[1], int(one[2] + two[2]))]
+            (low, *left), (_, *right) = blocks[-2:]
+            blocks[-2:] = [(low, left[0] + right[0], left[1] + right[1], int(left[2] + right[2]))]
     return [Step(score, good / weight, items) for score, good, weight, items in blocks]
 
 
 def share_at(curve: Sequence[Step], score: float) -> float:
     """Return the share of good translations that a curve gives a score; below its first step that step's."""
     return next((step.good for step in reversed(curve) if step.score <= score), curve[0].good)
+
+
+def band(scored: Sequence[Scored], at: Sequence[float], *, seed: int, draws: int = 400) -> list[list[float]]:
+    """Return [low, high] of the curve at each score: 95 % of the curves of resampled items lie between."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    curves = []
+    for _ in range(draws):
+        curve = isotonic([scored[row] for row in rng.integers(0, len(scored), len(scored)).tolist()])
+        curves.append([share_at(curve, score) for score in at])
+    low, high = np.quantile(np.array(curves), [0.025, 0.975], axis=0)
+    return [[round(float(a), 4), round(float(b), 4)] for a, b in zip(low, high, strict=True)]
 
 
 def halves(scored: Sequence[Scored], seed: int) -> tuple[list[Scored], list[Scored]]:
@@ -65,6 +81,7 @@ def calibrate(scored: Sequence[Scored], precision: float, *, seed: int) -> dict[
     return {
         "items": [len(fitted), len(held)],
         "curve": [[step.score, round(step.good, 4), step.items] for step in curve],
+        "curve_interval": band(fitted, [step.score for step in curve], seed=seed),
         "brier": round(_brier(curve, held), 4),
         "brier_of_the_mean": round(_brier([Step(0, _share(fitted), len(fitted))], held), 4),
         "threshold": threshold,

@@ -7,7 +7,7 @@ likes. An *error* is what these reviewers call one; undecided items count as err
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bimedix.errors import UsageError
@@ -149,6 +149,34 @@ def certify(
     certified = bound <= goal
     more = 0 if certified else _clean_reviews_to_go(outcomes, population, goal, alpha)
     return Certificate(len(outcomes), sum(outcomes), population, alpha, bound, goal, certified, more)
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """Certificates of several strata that hold all at once, and what they say of the whole."""
+
+    strata: dict[str, Certificate]
+    bound: float
+    """Sum of share of the population times bound: the whole's error share is below it, too."""
+    certified: bool
+    """Every stratum reaches the goal."""
+
+
+def certify_strata(
+    audits: Mapping[str, tuple[Sequence[int], int]], *, goal: float = 0.02, alpha: float = 0.05
+) -> Stratified:
+    """Return a certificate per stratum, each at alpha over their number, so that all hold with 1 - alpha.
+
+    Args:
+        audits: by stratum its outcomes in the order drawn, and its population.
+    """
+    each = {
+        name: certify(outcomes, population, goal=goal, alpha=alpha / len(audits))
+        for name, (outcomes, population) in sorted(audits.items())
+    }
+    whole = sum(one.population for one in each.values())
+    bound = sum(one.population / whole * one.bound for one in each.values())
+    return Stratified(each, bound, all(one.certified for one in each.values()))
 
 
 def _clean_reviews_to_go(outcomes: Sequence[int], population: int, goal: float, alpha: float) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bimedix.draws import uniform_draw
-from bimedix.records import Route, Translation, content_hash
+from bimedix.records import Item, Route, Translation, content_hash
 
 QueueName = Literal["risk", "audit"]
 
@@ -26,6 +26,8 @@ class Entry(Struct, frozen=True):
     """Failed integrity checks."""
     score: float | None
     inclusion_probability: float
+    traits: dict[str, str] = {}
+    """What strata are made of: `kind`, `dataset`, `language` of the source, and `score` in steps of ten."""
 
 
 class Place(Struct, frozen=True):
@@ -46,8 +48,14 @@ def entry_of(translation: Translation) -> Entry:
     version = content_hash(translation.target) if translation.target is not None else ""
     return Entry(
         translation.id, version, translation.route, failed, best.score if best else None,
-        translation.inclusion_probability,
+        translation.inclusion_probability, _traits(translation.source, best.score if best else None),
     )  # fmt: skip
+
+
+def _traits(source: Item, score: float | None) -> dict[str, str]:
+    band = "none" if score is None else f"{10 * min(9, int(score // 10))}+"
+    kind = str(source.__struct_config__.tag)
+    return {"kind": kind, "dataset": source.origin.dataset, "language": source.language, "score": band}
 
 
 def risk_queue(entries: Sequence[Entry], seed: int) -> list[Entry]:

@@ -1,6 +1,6 @@
 """Figures of the room `review`: queues, verdicts, agreement, alignment of scores, the certificate."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +11,7 @@ from bimedix.integrity.checks import check_pair
 from bimedix.records import Item, MultipleChoice, Translation, Verdict
 from bimedix.review.agreement import Scored, agreement, alignment, propose_threshold
 from bimedix.review.calibration import calibrate
-from bimedix.review.certificate import certify
+from bimedix.review.certificate import certify, certify_strata
 from bimedix.review.decide import Ruling, latest_verdicts
 from bimedix.review.queues import Entry, Place, audit_queue
 from bimedix.review.settings import Settings
@@ -92,18 +92,36 @@ class Report:
         Audits count up to the first one nobody has read, so that nobody's choice of what to read first
         moves the bound; a disputed one counts as an error.
         """
-        drawn = audit_queue(list(self.entries.values()), self.seed)
+        accepted = [entry for entry in self.entries.values() if entry.route in ("accepted", "audit")]
+        if not accepted:
+            return {"population": 0, "told": "nothing was accepted"}
+        goal, alpha = self.settings.goal, self.settings.alpha
+        certificate = certify(self._outcomes(accepted), len(accepted), goal=goal, alpha=alpha)
+        drawn = audit_queue(accepted, self.seed)
+        read = sum(entry.id in self.rulings for entry in drawn)
+        figures = asdict(certificate) | {
+            "seed": self.seed, "audits_drawn": len(drawn), "audits_read": read, "told": certificate.told(),
+        }  # fmt: skip
+        return figures | ({"by_stratum": self._by_stratum(accepted)} if self.settings.strata else {})
+
+    def _outcomes(self, accepted: Sequence[Entry]) -> list[int]:
         outcomes: list[int] = []
-        for entry in drawn:
+        for entry in audit_queue(accepted, self.seed):
             ruling = self.rulings.get(entry.id)
             if ruling is None or ruling.state == "waiting":
                 break
             outcomes.append(int(ruling.grave))
-        population = sum(entry.route in ("accepted", "audit") for entry in self.entries.values())
-        if not population:
-            return {"population": 0, "told": "nothing was accepted"}
-        certificate = certify(outcomes, population, goal=self.settings.goal, alpha=self.settings.alpha)
-        read = sum(entry.id in self.rulings for entry in drawn)
-        return asdict(certificate) | {
-            "seed": self.seed, "audits_drawn": len(drawn), "audits_read": read, "told": certificate.told(),
+        return outcomes
+
+    def _by_stratum(self, accepted: Sequence[Entry]) -> dict[str, Any]:
+        """Bound the errors stratum by stratum; these certificates hold together, beside the one over all."""
+        strata: dict[str, list[Entry]] = defaultdict(list)
+        for entry in accepted:
+            strata[" · ".join(entry.traits[name] for name in self.settings.strata)].append(entry)
+        audits = {name: (self._outcomes(members), len(members)) for name, members in strata.items()}
+        found = certify_strata(audits, goal=self.settings.goal, alpha=self.settings.alpha)
+        told = {name: asdict(one) | {"told": one.told()} for name, one in found.strata.items()}
+        return {
+            "traits": list(self.settings.strata), "alpha_each": self.settings.alpha / len(audits),
+            "bound_over_strata": found.bound, "certified": found.certified, "strata": told,
         }  # fmt: skip

@@ -9,7 +9,7 @@ from msgspec import structs
 from bimedix.aside import find_earlier
 from bimedix.completers.tmx import write_tmx
 from bimedix.errors import MissingError
-from bimedix.files import RecordWriter, read_records, write_json, write_records
+from bimedix.files import RecordWriter, hash_file, read_records, write_json, write_records
 from bimedix.records import (
     Approval,
     Item,
@@ -68,6 +68,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     write_records(out / UNMATCHED, unmatched)
     figures = report.figures(places, unmatched)
     figures["history"] = {"events": len(chain), "head": chain[-1].hash if chain else ""}
+    figures["certificate"]["translations_hash"] = hash_file(file)
     write_json(out / "certificate.json", figures["certificate"])
     return stage.summary(len(entries), **figures)
 

@@ -32,6 +32,10 @@ class Settings:
     """Share of errors among accepted translations that the audit is to certify. Source: data.md, 4.3."""
     alpha: float = 0.05
     """Probability that a certificate is wrong, however often one looks."""
+    strata: tuple[Literal["kind", "dataset", "language", "score"], ...] = ()
+    """Traits that split the audit into strata, each with a certificate of its own at alpha over their number:
+    kind of record, data set, source language, score in steps of ten. Empty: one certificate over all, which
+    there always is, because audits are drawn in proportion. Source: data.md, 4.3."""
     precision: float = 0.95
     """Share of good translations that a proposed threshold has to guarantee."""
     history: str = ""
