@@ -2,8 +2,8 @@
 
 Fields are spelled in Arabic letters, with a few words of grammar and whatever glossary and memory the prompt
 shows; numbers and names with digits stay. Talks come to the option that the prompt calls right; readers name
-the options that a text quotes. One attempt in twenty fails: 429, 500, cut, length, empty. The answers are
-shaped like translations, judgments and talks; they are none.
+the options that a text quotes. One call in five meets the faults of the stub's mix F. The answers are shaped
+like translations, judgments and talks; they are none.
 """
 
 import argparse
@@ -26,23 +26,12 @@ WORDS = {
     "once": "مرة واحدة", "twice": "مرتين", "one": "واحد", "two": "اثنان", "three": "ثلاثة", "four": "أربعة",
     "yes": "نعم", "maybe": "ربما", "and": "و", "of": "من", "the": "ال", "in": "في", "with": "مع", "is": "هو",
 }  # fmt: skip
-FAULTS = (("429:0", 0.01), ("500", 0.01), ("cut", 0.01), ("length", 0.01), ("empty", 0.01))
 _PIECE = re.compile(r"[A-Za-z]+(?![\w-]*\d)")
 
 
 def share(*parts: object) -> float:
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") / 2**32
-
-
-def mix_of_faults(prompt: str, attempt: int) -> str:
-    """Draw a fault by prompt and attempt, so that two runs see the same."""
-    drawn = share("fault", prompt, attempt)
-    for name, each in FAULTS:
-        if drawn < each:
-            return name
-        drawn -= each
-    return "ok"
 
 
 def data_of(call: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +97,11 @@ def judged(data: dict[str, Any], about: str) -> dict[str, Any]:
 
 
 class Translator(stub.Stub):
-    """Bills like the stub; its words are those of `answer`."""
+    """Bills and fails like the stub; its words are those of `answer`."""
+
+    def fault(self, call: dict[str, Any], key: str) -> str:
+        self.mix_f = share("fault", key) < 0.2
+        return super().fault(call, key)
 
     def bill(self, call: dict[str, Any], key: str, prompt: str, fault: str) -> bytes:
         return super().bill(call, key, answer(call), fault)
@@ -117,5 +110,5 @@ class Translator(stub.Stub):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=Path(__file__).name)
     parser.add_argument("--port", type=int, default=0)
-    stub.Stub, stub.pick_fault = Translator, mix_of_faults  # type: ignore[misc,assignment]
-    asyncio.run(stub.serve(parser.parse_args().port, 0.0, 0.0))
+    stub.Stub = Translator  # type: ignore[misc]
+    asyncio.run(stub.serve(parser.parse_args().port, 0.0, 0.0, True))
