@@ -1,5 +1,8 @@
 """Glossary terms and memory segments in prompts."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +53,31 @@ def test_a_missing_or_unknown_file_is_named(tmp_path: Path) -> None:
         hints(replace(SETTINGS, glossary="none.csv"), tmp_path)("en", {"text": "x"})
     with pytest.raises(UsageError, match=r"no translation memory; read here are \.tmx"):
         hints(replace(SETTINGS, memory="memory.docx"), tmp_path)("en", {"text": "x"})
+
+
+def test_the_same_segments_are_found_in_every_process() -> None:
+    """Other segments would be another prompt, and every call would be paid again.
+
+    Words are about as frequent as each other, and the search is cut after some of them; sets of words have
+    another order in each process.
+    """
+    code = (
+        "import random; from bimedix.completers.matches import Segments; draw = random.Random(1);"
+        "words = [a + b for a in 'bcdfghklmn' for b in ('al', 'er', 'in', 'os', 'um', 'ya')];"
+        "text = lambda: ' '.join(draw.sample(words, 12));"
+        "held = Segments([(text(), str(n)) for n in range(6000)], 'en');"
+        "print([m.target for m in (held.near(text(), 1.0) for n in range(40)) if m])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in range(3)
+    }  # fmt: skip
+
+    assert len(told) == 1
+    assert len(told.pop()) > 100
 
 
 def test_each_sentence_of_a_long_field_is_looked_up(folder: Path) -> None:

@@ -67,7 +67,8 @@ class Segments:
     def _candidates(self, form: str, threshold: float) -> list[int]:
         """Return the segments that share most of the text's rare words and have about its length."""
         postings = self._index()
-        lists = sorted((postings[word] for word in self._words(form) if word in postings), key=len)
+        words = sorted(self._words(form) & postings.keys())  # sets have another order in every process
+        lists = sorted((postings[word] for word in words), key=len)
         shared: Counter[int] = Counter()
         looked_at = 0
         for indexes in lists:
