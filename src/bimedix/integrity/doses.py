@@ -4,15 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
-from bimedix.integrity.frequency import Frequency, frequencies, match_frequencies
+from bimedix.integrity.frequency import DOSE_DIMENSIONS, Frequency, frequencies, match_frequencies
 from bimedix.integrity.lexicon import Cue
 from bimedix.integrity.numbers import Number
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.integrity.units import units
-
-DOSE_DIMENSIONS = frozenset(
-    {"mass", "volume", "activity", "equivalents", "amount", "tablets", "drops", "puffs"}
-)
 
 
 def doses(side: Side) -> list[Number]:
@@ -59,6 +55,12 @@ ROUTES = (
 )  # fmt: skip
 
 
+_STRONG = frozenset({"intravenous", "intramuscular", "intrathecal", "sublingual", "intradermal"})
+"""Said of drugs alone; under the skin and by mouth are also said of other things."""
+_SHORT = 6
+"""Words of a text that is one drug and its route: an option."""
+
+
 def routes(side: Side) -> dict[str, list[Cue]]:
     """Return where each route of administration is named."""
     found = {route: side.found(f"routes.{route}") for route in ROUTES}
@@ -78,7 +80,8 @@ def check_route(pair: Pair) -> Findings:
         text = f"{', '.join(lost)} in the source became {', '.join(new)}"
         yield pair.finding("route", "error", text, spans, other)
     else:
-        severity = "error" if doses(pair.source) and not theirs else "hint"
+        said = doses(pair.source) or len(pair.source.folded.lower.split()) <= _SHORT or _STRONG & set(lost)
+        severity = "error" if said and not theirs else "hint"
         text = f"the route ({', '.join(lost)}) is missing from the translation"
         yield pair.finding("route", "error" if severity == "error" else "hint", text, spans)
 

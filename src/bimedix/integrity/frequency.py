@@ -12,6 +12,7 @@ from bimedix.integrity.lexicon import Cue
 from bimedix.integrity.numbers import Number, number_reader
 from bimedix.integrity.pair import Pair, Side
 from bimedix.integrity.units import TIME, unit_reader, units
+from bimedix.languages import language
 
 _DAY = 86400
 _MOST = 48
@@ -21,6 +22,11 @@ _Q = re.compile(
     r"(?P<unit>h|hr|hrs|hours|d|days|w|wk|weeks)"
     r"|(?P<each>\d{1,3})-?[ \u00a0]?hourly)(?!\w)"
 )
+DOSE_DIMENSIONS = frozenset(
+    {"mass", "volume", "activity", "equivalents", "amount", "tablets", "drops", "puffs"}
+)
+_REACH = 3
+"""Characters between a dose and the word for its period."""
 _Q_DAYS = {"h": Fraction(1, 24), "d": Fraction(1), "w": Fraction(7)}
 
 
@@ -106,28 +112,44 @@ def _times(side: Side) -> Iterator[Frequency]:
         (frozenset({Fraction(cue.value)}), cue.start, cue.end) for cue in side.found("frequency.times")
     ]
     ranges = number_reader(side.code).ranges
+    spaced = language(side.code).spaced
+
+    def between(end: int, start: int) -> str:
+        return side.folded.lower[end:start].strip()
+
     ends: dict[int, list[int]] = {}
     for index, number in enumerate(side.numbers):
         ends.setdefault(number.end, []).append(index)
+    once = {cue.end: cue for cue in side.found("frequency.times")}
     for word in side.found("frequency.times_words"):
         for index in ends.get(word.start, []) + ends.get(word.start - 1, []) + ends.get(word.start - 2, []):
             number = side.numbers[index]
             if number.form != "ordinal":
                 said, start = set(number.values[:1]), number.start
                 before = side.numbers[index - 1] if index else None
-                if before and side.folded.lower[before.end : number.start].strip() in ranges:
+                if before and not before.unit and between(before.end, number.start) in ranges:
                     said.add(before.value)
                     start = before.start
+                for end, cue in once.items():
+                    if 0 < number.start - end < 8 and between(end, number.start) in ranges:
+                        said.add(Fraction(cue.value))
+                        start = cue.start
                 counted.append((frozenset(said), start, word.end))
     places = [period.start for period in periods]
     for values, start, end in counted:
         at = bisect_left(places, start)
-        near = [p for p in periods[max(0, at - 2) : at + 2] if _adjacent(side, start, end, p)]
+        beside = periods[max(0, at - 2) : at + 2]
+        near = [p for p in beside if _adjacent(side, start, end, p) and (spaced or _before(p, start, end))]
         if near and max(values) <= _MOST:
             period = near[0]
             days = Fraction(period.value)
             per_day = frozenset(value / days for value in values)
             yield Frequency(per_day, min(start, period.start), max(end, period.end), True)
+
+
+def _before(period: Cue, start: int, end: int) -> bool:
+    """Tell whether a period stands where Chinese and Japanese have it: 每日两次, 1日2回, 2次/日."""
+    return period.end <= start or period.start == end
 
 
 def _adjacent(side: Side, start: int, end: int, period: Cue) -> bool:
@@ -143,8 +165,16 @@ _LOOSE_ORDER = frozenset({"ar"})
 
 
 def _bare(side: Side) -> Iterator[Frequency]:
+    """A period alone: 75 mg daily. Said of a dose it is firm; else it may be said of anything."""
+    ends = [number.unit_end for number in side.numbers if number.unit and _is_dose(number)]
     for cue in side.found("frequency.periods"):
-        yield Frequency(frozenset({1 / Fraction(cue.value)}), cue.start, cue.end, False)
+        numbered = any(char.isdigit() for char in side.folded.lower[cue.start : cue.end])
+        firm = not numbered and any(0 <= cue.start - end <= _REACH for end in ends)
+        yield Frequency(frozenset({1 / Fraction(cue.value)}), cue.start, cue.end, firm)
+
+
+def _is_dose(number: Number) -> bool:
+    return units()[number.unit[0]].dimension in DOSE_DIMENSIONS
 
 
 class FrequencyMatch(NamedTuple):

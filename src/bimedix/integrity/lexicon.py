@@ -85,6 +85,7 @@ _AFFIXES = {
 
 _NO_CUES = {
     "duals",
+    "halves",
     "join",
     "range",
     "joins",
@@ -157,7 +158,7 @@ class Matcher:
             for form in self._by_text[self._texts[index]]:
                 if self._stands_alone(lower, start, end, form):
                     found.setdefault(form.concept, []).append(Cue(form.concept, form.value, start, end))
-        return {concept: _longest(cues) for concept, cues in found.items()}
+        return {concept: longest_of(cues) for concept, cues in found.items()}
 
     def _stands_alone(self, lower: str, start: int, end: int, form: Form) -> bool:
         goes_on = end < len(lower) and not form.open_right and self._joined(lower[end - 1], lower[end])
@@ -186,7 +187,7 @@ class Matcher:
         return self.spaced or (left < "\u0250" and right < "\u0250" and left.isalpha() == right.isalpha())
 
 
-def _longest(cues: list[Cue]) -> list[Cue]:
+def longest_of(cues: list[Cue]) -> list[Cue]:
     """Keep, of cues that overlap, the one that starts first and is longest."""
     if len(cues) == 1:
         return cues

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from bimedix.integrity.folding import Covered, Folded
-from bimedix.integrity.lexicon import Cue, lexicon, table
+from bimedix.integrity.lexicon import Cue, lexicon, plain_forms, table
 from bimedix.integrity.units import unit_reader
 from bimedix.languages import language
 
@@ -64,13 +64,14 @@ _NUMBER = re.compile(
     r"(?<![\d])(?:\d{1,3}(?:\u00a0\d{3})+(?!\d)|\d+(?:[.,٫٬·]\d+)*|(?<![\w.])[.٫·]\d+)"
     r"(?:(?P<power>[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|\^(?P<caret>-?\d+)|<sup>(?P<sup>-?\d+)</sup>)?"
 )
+_TIMES_SIGN = re.compile(r"[ \u00a0]*[×x*·х][ \u00a0]*")
 _LONGEST = 60
 """Characters above which a run of digits is no number (sequences, hashes)."""
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3}){1,4})(?![\d]|[.,]\d)")
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅛": "1/8"}
 _FRACTION = re.compile(r"(?<![\d/.,])([123])/([2345])(?![\d/.,])")
-_ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12}
-_ROMANS = re.compile(r"(?<!\w)(?:VIII|VII|VI|IV|IX|III|II|XII|XI)(?!\w)")
+_ROMAN = {"I": 1, "V": 5, "X": 10}
+_ROMANS = re.compile(r"(?<!\w)(?=[IVX]{2})X{0,3}(?:IX|IV|V?I{0,3})(?!\w)")
 _AFTERNOON = re.compile(r"[ \u00a0]?(?:p\.?m\b\.?|مساء|م(?!\w)|ظهرا|بعد الظهر|عصرا)")
 _DECADE = re.compile(r"'?s(?!\w)")
 _YEAR_BEFORE = re.compile(r"(?<!\d)(?:19|20)\d\d-$")
@@ -124,8 +125,9 @@ class NumberReader:
         self.units = unit_reader(code)
         self.lexicon = lexicon(code)
         own = table(row.code).get("numbers", {})
-        self.joins = frozenset(own.get("join", ()))
-        self.ranges = frozenset(own.get("range", ("-",)))
+        self.joins = frozenset(plain_forms(code, "numbers", "join"))
+        self.ranges = frozenset(plain_forms(code, "numbers", "range")) or frozenset("-")
+        self.halves = plain_forms(code, "numbers", "halves")
         self.centuries = tuple(own.get("centuries", ())) or ("\0",)
         self.percent_before = tuple(own.get("percent_before", ()))
 
@@ -138,6 +140,7 @@ class NumberReader:
         taken = Covered(len(text.lower), ((number.start, number.end) for number in numbers))
         numbers += [n for n in self._words(text, cues) if not taken.meets(n.start, n.end)]
         numbers += self._loose(text, cues)
+        numbers += self._bare_times(text.lower, numbers)
         numbers.sort(key=lambda number: (number.start, number.form == "loose"))
         return tuple(self._spread(text.lower, numbers)), identifiers
 
@@ -203,6 +206,9 @@ class NumberReader:
                 form_here = "loose"
             if not unit and _AFTERNOON.match(lower, end) and values[0] < 12:
                 values = (*values, values[0] + 12)
+            if found and found[-1].end == start and found[-1].scale > scale > 1:
+                first = found.pop()  # 20万8千 is one number
+                values, start = tuple(first.value + value for value in values), first.start
             found.append(Number(values, unit, form_here, start, end, unit_end, scale))
         return found
 
@@ -233,6 +239,9 @@ class NumberReader:
                 if power is not None and end == match.start() + len(body):
                     values = (values[0] ** _exponent(power),)
                     end = match.end()
+                    if found and written == "10" and _TIMES_SIGN.fullmatch(lower, found[-1][1], start):
+                        start, _, factors, _ = found.pop()
+                        values = tuple(factor * values[0] for factor in factors)
                 found.append((start, end, values, "digits"))
         for index, char in enumerate(lower):
             if char in _VULGAR:
@@ -257,9 +266,8 @@ class NumberReader:
     def _words(self, text: Folded, cues: dict[str, list[Cue]]) -> list[Number]:
         if not self.spaced:
             return self._cjk(text.lower)
-        parts = sorted(
-            (*cues.get("numbers.words", ()), *cues.get("numbers.scales", ())), key=lambda cue: cue.start
-        )
+        words = (*cues.get("numbers.words", ()), *cues.get("numbers.scales", ()))
+        parts = sorted((*words, *self._units_of_tens(text.lower, cues)), key=lambda cue: cue.start)
         found: list[Number] = []
         group: list[Cue] = []
         for cue in parts:
@@ -270,6 +278,19 @@ class NumberReader:
         if group:
             found.append(self._compose(text.lower, group))
         return found
+
+    def _units_of_tens(self, lower: str, cues: dict[str, list[Cue]]) -> list[Cue]:
+        """Return ordinals that a word for tens follows: في الثانية والسبعين, the seventy-second."""
+        tens = {cue.start for cue in cues.get("numbers.words", ()) if int(cue.value) in range(20, 100, 10)}
+        return [
+            cue
+            for cue in cues.get("numbers.ordinals", ())
+            if int(cue.value) < 10
+            and any(
+                at in tens and lower[cue.end : at].strip() in self.joins
+                for at in range(cue.end + 1, cue.end + 6)
+            )
+        ]
 
     def _joins(self, left: Cue, right: Cue, gap: str) -> bool:
         """Tell whether two words make one number: twenty + five, خمسة + وعشرون, two + hundred."""
@@ -324,11 +345,20 @@ class NumberReader:
         for cue in cues.get("numbers.duals_of_units", ()):
             found.append(Number((Fraction(2),), (cue.value,), "word", cue.start, cue.end, cue.end))
         for match in _ROMANS.finditer(text.cased):
-            found.append(
-                Number(
-                    (Fraction(_ROMAN[match.group()]),), (), "loose", match.start(), match.end(), match.end()
-                )
-            )
+            value, span = Fraction(_roman_value(match.group())), match.span()
+            found.append(Number((value,), (), "loose", *span, span[1]))
+        return found
+
+    def _bare_times(self, lower: str, numbers: list[Number]) -> list[Number]:
+        """Read a time without a number as one of it, or one and a half: بعد أسبوع, ساعة ونصف."""
+        taken = Covered(len(lower), ((number.start, number.unit_end) for number in numbers if number.unit))
+        found: list[Number] = []
+        for unit, start, end in self.units.bare_times(lower):
+            if taken.meets(start, end):
+                continue
+            half = next((sign for sign in self.halves if lower.startswith(sign, end + 1)), "")
+            value = Fraction(3, 2) if half else Fraction(1)
+            found.append(Number((value,), (unit,), "loose", start, end, end + len(half)))
         return found
 
     def _spread(self, lower: str, numbers: list[Number]) -> list[Number]:
@@ -353,6 +383,12 @@ def _scaled(left: Number, right: Number) -> tuple[Fraction, ...]:
 
 
 _ANY_DIGIT = re.compile(r"\d")
+
+
+def _roman_value(written: str) -> int:
+    """Return the value of I to XXXIX: a smaller sign before a greater one is taken away."""
+    values = [_ROMAN[char] for char in written]
+    return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
 
 
 def _exponent(power: str) -> int:

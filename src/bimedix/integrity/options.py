@@ -36,6 +36,42 @@ def check_options(source: MultipleChoice, target: MultipleChoice) -> Iterator[Fi
         )
     yield from _empty(source, target)
     yield from _equal(source.options, target.options)
+    yield from _labels(source, target)
+
+
+_LABEL = re.compile(r"\s*[(\[]?(?P<label>[^\W_]{1,2})[)\].:،、．。-]+(?=\s|[^\x00-\x7f])")
+_ORDERS = ("ABCDEFGH", "12345678", "АБВГДЕЖЗ", "АВСДЕ", "アイウエオカキク")
+"""Letters and digits that options are labelled with, besides those of `languages.py`."""
+
+
+def _labels(source: MultipleChoice, target: MultipleChoice) -> Iterator[Finding]:
+    """Yield options whose own label (A) names another option than that of the source."""
+    mine, theirs = _label_indexes(source), _label_indexes(target)
+    if mine is None or theirs is None or len(mine) != len(theirs):
+        return
+    for index, (was, now) in enumerate(zip(mine, theirs, strict=True)):
+        if was != now:
+            label = _LABEL.match(fold(target.options[index]).cased)
+            text = f"the option is labelled {label['label'] if label else ''}, another one in the source"
+            yield Finding(
+                "letter", "error", text, f"options.{index}", (), ((0, label.end() if label else 0),)
+            )
+
+
+def _label_indexes(question: MultipleChoice) -> list[int] | None:
+    """Return the index that each option's label stands for, None unless all options have one.
+
+    The labels of one question are read in one order of letters, the first that has them all; a letter that no
+    order has counts as another option.
+    """
+    found = [_LABEL.match(fold(option).cased) for option in question.options]
+    labels = [match["label"].upper() for match in found if match]
+    if not labels or len(labels) < len(found):
+        return None
+    own = [fold(letter).cased for letter in language(question.language).option_letters]
+    orders = [*(list(order) for order in _ORDERS), own]
+    order = next((order for order in orders if set(labels) <= set(order)), own)
+    return [order.index(label) if label in order else -1 for label in labels]
 
 
 def _key(question: MultipleChoice) -> str:
@@ -147,7 +183,11 @@ def letter_references(side: Side) -> References:
     found = References()
     cased = side.folded.cased
     reference = _reference(side.code)
-    matches = [*reference.labelled.finditer(cased), *reference.whole.finditer(cased)]
+    matches = [
+        match
+        for pattern in (reference.labelled, reference.whole, reference.first)
+        for match in pattern.finditer(cased)
+    ]
     for match in matches:
         for one in reference.letter.finditer(cased, match.start("letters"), match.end("letters")):
             spans = found.setdefault(reference.indexes[one.group().upper()], [])
@@ -161,6 +201,8 @@ class _Reference(NamedTuple):
     """`Ans. B`, `options (a) and (c)`, `الإجابة ب`."""
     whole: re.Pattern[str]
     """A text that is nothing but letters: `Both A and C`."""
+    first: re.Pattern[str]
+    """Two letters or more at the start of a sentence: `A and B are wrong`."""
     letter: re.Pattern[str]
     indexes: dict[str, int]
 
@@ -196,9 +238,11 @@ def _reference(code: str) -> _Reference:
         rf"{before}{article}(?i:{labels}){copula}[ \u00a0]*[:.-]?{copula}[ \u00a0]*(?P<letters>{item}{rest}*)"
     )
     whole = rf"\A(?i:{both})?[ \u00a0]*(?P<letters>{item}{rest}+)[ \u00a0]*(?i:{only})?[ .]*\Z"
+    first = rf"(?:\A|(?<=[.;:!?] ))(?P<letters>{one}{after}{rest}+)(?=[ \u00a0]+[^\W\d_A-Z]{{2}})"
     return _Reference(
         re.compile(labelled),
         re.compile(whole),
+        re.compile(first),
         re.compile(rf"(?:(?<!{word})|(?<=و)){one}{after}", re.I),
         indexes,
     )

@@ -5,9 +5,9 @@ Signs are words, by language and by strength:
 - *firm* ones deny what they stand before: not, without, EXCEPT, لا, ما عدا;
 - *joined* ones do so too, and are one negation with a firm one of their clause: no ... ningún;
 - *particles* say nothing beside another sign, and deny by themselves: on ne peut;
-- *soft* ones deny by their own meaning (absence, غير, недоступен; in English *affixed*: unknown), and a
-  translator may put one for a firm sign;
-- *weak* ones (only, few, until) are at times said with a negation;
+- *soft* ones deny by their own meaning (absence, غير, недоступен; in English *affixed*, unknown, and
+  *denials*, rules out), and a translator may put one for a firm sign;
+- *weak* ones (only, few, until) are at times said with a negation, and *limits* (no more than) without;
 - *idioms* hold a sign and deny nothing (not only, لا سيما, 不仅), *lookalikes* look like a sign (unit, 性别).
 """
 
@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
-from bimedix.integrity.lexicon import Cue, plain_forms
+from bimedix.integrity.lexicon import Cue, longest_of, plain_forms
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.languages import language
 
@@ -36,20 +36,28 @@ class Signs(NamedTuple):
     """Signs of a text in reading order; words of one negation count once."""
 
     firm: Sequence[Cue]
+    denials: Sequence[Cue]
+    """Soft ones that no translation says without a sign: denies, rules out, least likely, false."""
     affixed: Sequence[Cue]
-    """Soft ones that a translation nearly always shows: unknown, inactive."""
+    """Soft ones that a translation shows as a rule: unknown, inactive."""
     soft: Sequence[Cue]
-    """The affixed ones among them."""
+    """Denials and affixed ones among them."""
     weak: Sequence[Cue]
+    limits: Sequence[Cue]
+    """No more than, at most: said with a negation or without."""
     idioms: Sequence[Cue]
     lower: str
     conjunctions: frozenset[str]
 
     @property
     def coordinated(self) -> int:
-        """How many firm signs only repeat the one before: is not meant to and does not."""
-        gaps = (self.lower[a.end : b.start] for a, b in pairwise(self.firm) if b.start - a.end <= _REPEATED)
-        return sum(not self.conjunctions.isdisjoint(gap.split()) for gap in gaps)
+        """How many firm signs may repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
+        near = ((a, b) for a, b in pairwise(self.firm) if b.start - a.end <= _REPEATED)
+        return sum(self._links(self.lower[a.end : b.start]) for a, b in near)
+
+    def _links(self, gap: str) -> bool:
+        words = gap.split()
+        return not self.conjunctions.isdisjoint(words) or words[-1:] == ["و"]
 
     def within(self, start: int, end: int) -> "Signs":
         """Return those that begin in a stretch of the text."""
@@ -59,9 +67,11 @@ class Signs(NamedTuple):
 
         return self._replace(
             firm=cut(self.firm),
+            denials=cut(self.denials),
             affixed=cut(self.affixed),
             soft=cut(self.soft),
             weak=cut(self.weak),
+            limits=cut(self.limits),
             idioms=cut(self.idioms),
         )
 
@@ -69,25 +79,27 @@ class Signs(NamedTuple):
 def signs(side: Side) -> Signs:
     """Return the signs of a text."""
     lower = side.folded.lower
-    idioms = side.found("polarity.idioms")
-    passed = _covered(lower, [*idioms, *side.found("polarity.lookalikes")])
+    idioms, limits = side.found("polarity.idioms"), side.found("polarity.limits")
+    passed = _covered(lower, [*idioms, *limits, *side.found("polarity.lookalikes")])
 
     def found(*names: str) -> list[Cue]:
         cues = side.found(*(f"polarity.{name}" for name in names))
         return [cue for cue in cues if not passed.meets(cue.start, cue.end)]
 
-    soft = found("soft", "affixed")
+    soft = longest_of(found("soft", "affixed", "denials"))
     joined = found("joined")
     firm = _whole(found("negation", "except"), [*soft, *joined])
     reach = _REACH[language(side.code).spaced]
     firm = sorted([*firm, *_alone(joined, firm, lower, reach)], key=_START)
     said = _covered(lower, firm)
     soft = [cue for cue in soft if not said.meets(cue.start, cue.end)]
-    affixed = [cue for cue in soft if cue.concept == "polarity.affixed"]
+    denials, affixed = (
+        [cue for cue in soft if cue.concept == name] for name in ("polarity.denials", "polarity.affixed")
+    )
     soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
     said = _covered(lower, [*firm, *soft])
     weak = [cue for cue in side.found("polarity.weak") if not said.meets(cue.start, cue.end)]
-    return Signs(firm, affixed, soft, weak, idioms, lower, _conjunctions(side.code))
+    return Signs(firm, denials, affixed, soft, weak, limits, idioms, lower, _conjunctions(side.code))
 
 
 @cache
@@ -155,13 +167,13 @@ def check_negation(pair: Pair) -> Findings:
     Texts with as many sentences on both sides are compared sentence by sentence, too.
     """
     source, target = signs(pair.source), signs(pair.target)
-    if not source.firm and not target.firm:
+    if not (source.firm or source.denials or source.limits or target.firm):
         return
     parts = _sentences(pair, source, target)
     lost = [cue for mine, theirs in parts if _dropped(mine, theirs) for cue in mine.firm]
     new = [cue for mine, theirs in parts if _added(mine, theirs) for cue in theirs.firm]
     if _dropped(source, target) or (lost := _silent(parts)):
-        lost = lost or [*source.firm, *source.affixed]
+        lost = lost or [*source.firm, *source.denials, *source.limits]
         kind = "exception" if lost[0].concept == "polarity.except" else "negation"
         text = f"the {kind} of the source ({_quote(source, lost)}) is missing from the translation"
         yield pair.finding("negation", "error", text, [(cue.start, cue.end) for cue in lost])
@@ -172,17 +184,22 @@ def check_negation(pair: Pair) -> Findings:
 
 
 def _dropped(source: Signs, target: Signs) -> bool:
-    spare = max(0, len(target.soft) - len(source.soft))
-    needed = len(source.firm) - source.coordinated
-    everything = len(target.firm) + len(target.soft) + len(target.weak) + len(target.idioms)
-    if needed > len(target.firm) + spare:
-        return True
-    return bool(source.firm) and needed + len(source.affixed) > everything
+    """Tell whether signs of the source are without counterpart, all counted and those that repeat left out:
+    "no X and no Y" may become one negation of both, or two of each other.
+    """
+    spare = max(0, len(target.soft) - len(source.soft)) + max(0, len(target.limits) - len(source.limits))
+    merged = len(source.firm) - source.coordinated > len(target.firm) - target.coordinated + spare
+    plain = len(source.firm) + len(source.denials) + len(source.limits)
+    plain += len(source.affixed) if source.firm else 0
+    return (
+        len(source.firm) > len(target.firm) + spare or (merged and bool(target.firm)) or plain > _all(target)
+    )
 
 
 def _added(source: Signs, target: Signs) -> bool:
     spare = max(0, len(source.soft) - len(target.soft)) + max(0, len(source.weak) - len(target.weak))
-    if len(target.firm) <= len(source.firm) + spare + len(source.idioms):
+    spare += len(source.firm) + len(source.idioms) + len(source.limits)
+    if len(target.firm) - target.coordinated <= spare:
         return False
     return len(target.soft) <= len(source.soft) or not any(
         _near(firm, soft, target.lower, _TWICE) for firm in target.firm for soft in _beside(firm, target.soft)
@@ -200,7 +217,7 @@ def _silent(parts: Sequence[tuple[Signs, Signs]]) -> list[Cue]:
 
 
 def _all(found: Signs) -> int:
-    return len(found.firm) + len(found.soft) + len(found.weak) + len(found.idioms)
+    return sum(map(len, (found.firm, found.soft, found.weak, found.limits, found.idioms)))
 
 
 def _sentences(pair: Pair, source: Signs, target: Signs) -> list[tuple[Signs, Signs]]:

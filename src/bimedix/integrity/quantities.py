@@ -4,10 +4,12 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable
 from fractions import Fraction
+from itertools import pairwise
 
 from bimedix.integrity.folding import Covered
 from bimedix.integrity.frequency import Frequency, match_frequencies
-from bimedix.integrity.numbers import Number
+from bimedix.integrity.lexicon import plain_forms
+from bimedix.integrity.numbers import Number, number_reader
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.integrity.units import TIME, base_quantity, units
 
@@ -37,7 +39,12 @@ def _same_unit(a: Number, b: Number) -> bool:
 
 def _unit_open(a: Number, b: Number) -> bool:
     """One side has no unit, or only the head of the other's unit could be read."""
-    return not a.unit or not b.unit or a.unit[0] == b.unit[0]
+    head_only = len(a.unit) != len(b.unit) and a.unit[:1] == b.unit[:1]
+    return not a.unit or not b.unit or head_only
+
+
+def _firm_and_open(a: Number, b: Number) -> bool:
+    return _both_firm(a, b) and _unit_open(a, b)
 
 
 def _both_firm(a: Number, b: Number) -> bool:
@@ -53,7 +60,13 @@ def _values(number: Number) -> tuple[Hashable, ...]:
 
 
 def _quantities(number: Number) -> tuple[Hashable, ...]:
-    return tuple(base_quantity(value, number.unit) for value in number.values) if number.unit else ()
+    """Return the values in base units, and the same without the time that they are divided by: a rate of
+    400 mcg a day may be said as 0.4 mg with the day apart, as a frequency.
+    """
+    unit = number.unit
+    rate = len(unit) > 1 and units()[unit[-1]].dimension in TIME
+    shorter = [unit[:-1]] if rate else []
+    return tuple(base_quantity(value, part) for part in [unit, *shorter] for value in number.values if part)
 
 
 class Alignment:
@@ -64,9 +77,10 @@ class Alignment:
         self.right = target
         self._take(_values, _same_unit)
         self.converted = self._take(_quantities)
-        open_matches = self._take(_values, _unit_open)
+        open_matches = self._take(_values, _firm_and_open)
         self.unit_missing = [m for m in open_matches if bool(m[0].unit) != bool(m[1].unit)]
         self.unit_changed = self._take(_values, _both_firm)
+        self._take(_values, _unit_open)
         self._take(_values)
 
     def _take(
@@ -125,8 +139,10 @@ def check_numbers(pair: Pair) -> Findings:
                 _spans([theirs]),
             )
     yield from _unit_findings(pair, aligned)
+    yield from _check_order(pair)
     lost = _excused([n for n in aligned.left if _firm(n)], pair.source, pair.target, source)
     new = _excused([n for n in aligned.right if _firm(n)], pair.target, pair.source, [])
+    turned = _turned_words(aligned)
     if lost and new:
         yield pair.finding(
             "number",
@@ -135,10 +151,80 @@ def check_numbers(pair: Pair) -> Findings:
             _spans(lost),
             _spans(new),
         )
+    elif turned:
+        yield pair.finding(
+            "number",
+            "error",
+            f"{_list(turned[:1])} in the source became {_list(turned[1:])}",
+            _spans([turned[0]]),
+            _spans([turned[1]]),
+        )
     elif lost:
         yield from _one_sided(pair, lost, "is missing from the translation", lost_side=True)
     elif new:
         yield from _one_sided(pair, new, "is not in the source", lost_side=False)
+
+
+def _turned_words(aligned: Alignment) -> list[Number]:
+    """Return a number word of the source and another one that stands for it in the translation.
+
+    Words are looser than digits (both, double, a second opinion), so both must be of one kind: the same unit
+    (two days and six days), or alone of their kind (two doses and five, the second dose and the fifth).
+    """
+    for mine in filter(_counts, aligned.left):
+        for theirs in filter(_counts, aligned.right):
+            if mine.unit and mine.unit == theirs.unit:
+                return [mine, theirs]
+    for kind in (_counts, _is_ordinal):
+        left, right = list(filter(kind, aligned.left)), list(filter(kind, aligned.right))
+        if len(left) == len(right) == 1 and not left[0].unit:
+            return [left[0], right[0]]
+    return []
+
+
+def _counts(number: Number) -> bool:
+    """Tell whether a word counts something: from two on, or with a unit."""
+    return number.form == "word" or (number.form == "loose" and bool(number.unit or number.value == 2))
+
+
+def _is_ordinal(number: Number) -> bool:
+    return number.form == "ordinal"
+
+
+def _check_order(pair: Pair) -> Findings:
+    """Yield two numbers that changed places: 130/80 and 80/130, from 9.1 to 7.3 and from 7.3 to 9.1.
+
+    A hyphen says nothing, because lines from right to left are also written with the greater number first.
+    """
+    mine, theirs = _ordered(pair.source), _ordered(pair.target)
+    for values, (first, second) in mine.items():
+        turned = theirs.get((values[1], values[0]))
+        if turned and values not in theirs and values[0] != values[1]:
+            yield pair.finding(
+                "number",
+                "error",
+                f"{show(values[0])} and {show(values[1])} have changed places",
+                [(first.start, second.unit_end)],
+                [(turned[0].start, turned[1].unit_end)],
+            )
+
+
+def _ordered(side: Side) -> dict[tuple[Fraction, Fraction], Match]:
+    """Return the pairs of numbers with a slash or a word for a range between them; dates are left out."""
+    joins = {"-", "~", "〜", *plain_forms(side.code, "options", "joins")}
+    links = (number_reader(side.code).ranges - joins) | {"/"}
+    lower = side.folded.lower
+    firm = [number for number in side.numbers if number.form in ("digits", "word")]
+    return {
+        (first.value, second.value): (first, second)
+        for first, second in pairwise(firm)
+        if lower[max(first.end, min(first.unit_end, second.start)) : second.start].strip() in links
+        and not _DATE.match(lower, first.start)
+        and lower[max(0, first.start - 1)] != "/"
+    }
+
+
+_DATE = re.compile(r"\d+/\d+/\d")
 
 
 def _one_sided(pair: Pair, numbers: list[Number], what: str, *, lost_side: bool) -> Findings:
@@ -177,24 +263,35 @@ def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
         for mine, theirs in aligned.unit_missing
         if mine.unit and mine.form == "digits" and known[mine.unit[0]].dimension not in TIME
     ]
-    there = {known[n.unit[0]].dimension for n in pair.target.numbers if n.unit}
     for mine, theirs in gone:
         dimension = known[mine.unit[0]].dimension
-        if dimension in there or dimension in {"length", "tablets", "drops", "puffs", "temperature"}:
+        if dimension in _SAID_OTHERWISE or _unit_beside(pair.target, theirs, dimension):
             continue
         yield pair.finding(
             "unit",
-            "error" if _next_is_blank(pair.target, theirs) else "warning",
+            "error",
             f"{written(mine)} in the source has no unit in the translation",
             _spans([mine]),
             _spans([theirs]),
         )
 
 
-def _next_is_blank(side: Side, number: Number) -> bool:
-    """Tell whether the text ends or a sign follows, where the unit should stand."""
-    rest = side.folded.lower[number.end :].lstrip(" \u00a0")
-    return not rest or not (rest[0].isalpha() or rest[0] in "%°/")
+_SAID_OTHERWISE = frozenset({"length", "tablets", "drops", "puffs", "temperature"})
+"""Dimensions whose units have too many names to miss one: a word that is not in the table may be theirs."""
+
+
+def _unit_beside(side: Side, number: Number, dimension: str) -> bool:
+    """Tell whether a number near by has such a unit, which then holds for a list: 10, 20 and 30 mg."""
+    return any(
+        other.unit
+        and units()[other.unit[0]].dimension == dimension
+        and -_LIST < other.start - number.end < _LIST
+        for other in side.numbers
+    )
+
+
+_LIST = 12
+"""Characters between numbers of one list."""
 
 
 def _outside(numbers: list[Number], side: Side, found: list[Frequency]) -> list[Number]:

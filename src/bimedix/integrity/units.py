@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -75,6 +76,23 @@ class UnitReader:
         tight = [form if form == "/" else form + (r"[ \u00a0]?" if self.spaced else "") for form in per]
         self._per = re.compile(rf"[ \u00a0]?(?:{'|'.join(tight)})[ \u00a0]?")
 
+        times = [
+            _pattern(fold(form).lower)
+            for entry in _rows().values()
+            for form in entry.get(row.code, ())  # type: ignore[attr-defined]
+            if entry["dimension"] in TIME and len(form) > 2
+        ]
+        clitics = "(?:وال|بال|لل|ال|و|ب|ل|ف)?" if row.script == "ARABIC" else ""
+        bare = rf"(?<![^\W_]){clitics}({'|'.join(times)})(?![^\W_])" if times and self.spaced else r"(?!)()"
+        self._bare_time = re.compile(bare)
+
+    def bare_times(self, lower: str) -> Iterator[tuple[str, int, int]]:
+        """Yield the words for times that may stand for one of them: a week, أسبوع."""
+        for found in self._bare_time.finditer(lower):
+            name = self.lookup(found.group(1))
+            if name:
+                yield name, found.start(1), found.end()
+
     def lookup(self, text: str) -> str | None:
         """Return the name of the unit that a folded form stands for."""
         if text in self._forms:
@@ -108,8 +126,10 @@ def _pattern(form: str) -> str:
 
 
 def _end(form: str, spaced: bool) -> str:
+    """Return what may not follow a form: letters; and no letter after a point, for U is not that of U.S."""
     if form[-1:].isalpha() and (spaced or form[-1] < "\u0250"):
-        return r"(?![^\W_]|'[^\W_])" if spaced else r"(?![a-z0-9])"
+        single = r"|\.[^\W\d_]" if len(form) == 1 else ""
+        return rf"(?![^\W_]|'[^\W_]{single})" if spaced else rf"(?![a-z0-9]{single})"
     return ""
 
 
