@@ -1,15 +1,18 @@
 """Settings of completers: what `validate` says, what is opened."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bimedix.completers.prices import find_price
+from bimedix.completers import Request
+from bimedix.completers.prices import _table, find_price
 from bimedix.completers.recording import Recorder
-from bimedix.completers.settings import CompleterSettings, check_settings, open_completer
+from bimedix.completers.settings import CompleterSettings, check, check_settings, open_completer
 from bimedix.errors import MissingError, RecipeError
+from bimedix.records import Message
 
 GOOD = CompleterSettings(kind="openai", model="gpt-4o-mini")
 
@@ -69,12 +72,42 @@ def test_record_to_wraps_the_completer(tmp_path: Path) -> None:
     assert isinstance(open_completer(settings, tmp_path), Recorder)
 
 
+def test_parameters_that_a_model_refuses_are_left_out_and_change_the_name() -> None:
+    """Reasoning models answer 400 to a temperature."""
+    for kind in ("openai", "anthropic"):
+        settings = CompleterSettings(kind=kind, model="m", price_in=0.0, leave_out=("temperature",))  # type: ignore[arg-type]
+        completer = open_completer(settings, Path())
+        body = completer.body(Request((Message("user", "x"),), "p", "r"))  # type: ignore[attr-defined]
+
+        assert completer.name.endswith("#m!temperature")
+        assert "temperature" not in body
+        assert body["max_tokens"] == 1024
+
+
+def test_the_price_is_told_with_its_date(tmp_path: Path) -> None:
+    [(_, told)] = check(CompleterSettings(kind="anthropic", model="claude-haiku-4-5", mode="batch"), tmp_path)
+    [(_, own)] = check(CompleterSettings(kind="openai", model="m", price_in=0.0), tmp_path)
+
+    assert "1 USD per million tokens in, 5 out (x 0.5 by batch), as of 20" in told
+    assert "as the recipe has it" in own
+
+
+def test_every_price_names_its_source_and_date() -> None:
+    """One row a model, cached input below fresh, a year in front of the date."""
+    rows = _table().price
+
+    assert len({(row.host, row.model) for row in rows}) == len(rows) > 20
+    assert all(row.source and re.fullmatch(r"20\d\d-\d\d(-\d\d)?", row.as_of) for row in rows)
+    assert all((row.cached or 0) < row.input < row.output for row in rows)
+
+
 @pytest.mark.parametrize("address, model, known", [
     ("https://api.openai.com/v1", "gpt-4o-mini", True),
     ("https://api.openai.com/v1", "gpt-4o-mini-2024-07-18", True),
     ("https://api.openai.com/v1", "gpt-4o-mini-tuned", False),
     ("https://gateway.test/v1", "gpt-4o-mini", False),
     ("https://api.anthropic.com/v1", "claude-sonnet-4-20250514", True),
+    ("https://api.anthropic.com/v1", "claude-haiku-5-5", False),
 ])  # fmt: skip
 def test_prices_hold_for_a_model_and_its_dated_versions_at_their_own_address(
     address: str, model: str, known: bool

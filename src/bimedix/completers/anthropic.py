@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import msgspec
-
 from bimedix.completers.base import Request
 from bimedix.completers.endpoint import Reading
-from bimedix.completers.http import HttpEndpoint, Said
+from bimedix.completers.http import HttpEndpoint, Said, name_of
 from bimedix.completers.prices import Price
 
 VERSION = "2023-06-01"
@@ -26,16 +24,16 @@ class AnthropicCompleter(HttpEndpoint):
         timeout_s: float = 300.0,
         max_wait_s: float = 900.0,
         extra: dict[str, Any] | None = None,
+        leave_out: tuple[str, ...] = (),
     ) -> None:
         base_url = base_url.rstrip("/")
-        added = f"?{msgspec.json.encode(extra, order='sorted').decode()}" if extra else ""
         super().__init__(
-            name=f"anthropic:{base_url}#{model}{added}", model=model, key=key, parallel=parallel, price=price,
-            timeout_s=timeout_s, max_wait_s=max_wait_s,
+            name=f"anthropic:{base_url}#{model}{name_of(extra, leave_out)}", model=model, key=key,
+            parallel=parallel, price=price, timeout_s=timeout_s, max_wait_s=max_wait_s,
         )  # fmt: skip
         self.root = base_url
         self.url = f"{base_url}/messages"
-        self.extra = extra or {}
+        self.extra, self.leave_out = extra or {}, leave_out
 
     def headers(self, key: str) -> dict[str, str]:
         """Return version and key."""
@@ -52,7 +50,8 @@ class AnthropicCompleter(HttpEndpoint):
             "max_tokens": request.max_new_tokens,
             "temperature": request.temperature,
         }
-        return body | ({"system": system} if system else {}) | self.extra
+        body |= ({"system": system} if system else {}) | self.extra
+        return {name: value for name, value in body.items() if name not in self.leave_out}
 
     def read_answer(self, request: Request, answer: dict[str, Any]) -> Reading:
         """Read the text blocks, the stop reason and the usage."""

@@ -237,6 +237,12 @@ class HttpEndpoint(ABC):
         return Reading(outcome, Reply("", model=self.model, finish="error", error=error), billed)
 
 
+def name_of(extra: dict[str, Any] | None, leave_out: tuple[str, ...]) -> str:
+    """Return what changed parameters add to the name of a completer, and so to its call keys."""
+    added = f"?{msgspec.json.encode(extra, order='sorted').decode()}" if extra else ""
+    return added + "".join(f"!{name}" for name in sorted(leave_out))
+
+
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     """Return the body, or raise when it is longer than any answer."""
     length = response.content_length

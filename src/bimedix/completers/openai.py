@@ -12,7 +12,7 @@ import msgspec
 
 from bimedix.completers.base import Request
 from bimedix.completers.endpoint import EndpointError, Reading
-from bimedix.completers.http import HttpEndpoint, Said
+from bimedix.completers.http import HttpEndpoint, Said, name_of
 from bimedix.completers.prices import Price
 
 
@@ -31,16 +31,16 @@ class OpenAiCompleter(HttpEndpoint):
         max_wait_s: float = 900.0,
         limit_field: str = "max_tokens",
         extra: dict[str, Any] | None = None,
+        leave_out: tuple[str, ...] = (),
     ) -> None:
         base_url = base_url.rstrip("/")
-        added = f"?{msgspec.json.encode(extra, order='sorted').decode()}" if extra else ""
         super().__init__(
-            name=f"openai:{base_url}#{model}{added}", model=model, key=key, parallel=parallel, price=price,
-            timeout_s=timeout_s, max_wait_s=max_wait_s,
+            name=f"openai:{base_url}#{model}{name_of(extra, leave_out)}", model=model, key=key,
+            parallel=parallel, price=price, timeout_s=timeout_s, max_wait_s=max_wait_s,
         )  # fmt: skip
         self.root = base_url
         self.url = f"{base_url}/chat/completions"
-        self.limit_field, self.extra = limit_field, extra or {}
+        self.limit_field, self.extra, self.leave_out = limit_field, extra or {}, leave_out
 
     def headers(self, key: str) -> dict[str, str]:
         """Return the bearer token, where there is one."""
@@ -59,7 +59,7 @@ class OpenAiCompleter(HttpEndpoint):
             body["response_format"] = {"type": "json_schema", "json_schema": {**schema, "strict": True}}
         if request.top_logprobs:
             body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-        return body | self.extra
+        return {name: value for name, value in (body | self.extra).items() if name not in self.leave_out}
 
     async def stream(self, request: Request) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of a streamed answer as they come; sent once, kept in no ledger.

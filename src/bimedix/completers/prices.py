@@ -26,6 +26,7 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True):
     input: float
     output: float
     as_of: str
+    source: str
     cached: float | None = None
     batch: float = 1.0
 
@@ -33,6 +34,12 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True):
 class _Table(Struct, frozen=True):
     note: str
     price: tuple[_Row, ...]
+
+
+def price_date(base_url: str, model: str) -> str:
+    """Return the day that the table's price of a model is of; empty when the table has none."""
+    row = _find(base_url, model)
+    return row.as_of if row else ""
 
 
 @cache
@@ -46,12 +53,14 @@ def find_price(base_url: str, model: str) -> Price | None:
 
     A dated name (`NAME-2024-07-18`, `NAME-20250514`) takes the price of its name.
     """
+    row = _find(base_url, model)
+    return Price(row.input, row.output, row.cached, row.batch) if row else None
+
+
+def _find(base_url: str, model: str) -> _Row | None:
     host = urlsplit(base_url).hostname or ""
     rows = [row for row in _table().price if row.host == host and _is_version(model, row.model)]
-    if not rows:
-        return None
-    row = max(rows, key=lambda row: len(row.model))
-    return Price(row.input, row.output, row.cached, row.batch)
+    return max(rows, key=lambda row: len(row.model), default=None)
 
 
 def _is_version(model: str, name: str) -> bool:

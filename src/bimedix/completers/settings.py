@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from bimedix.completers.base import Completer
-from bimedix.completers.prices import Price, find_price
+from bimedix.completers.prices import Price, find_price, price_date
 from bimedix.errors import MissingError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class CompleterSettings:
     """What an OpenAI-compatible endpoint calls its token limit; newer models: max_completion_tokens."""
     extra: dict[str, Any] = field(default_factory=dict)
     """More parameters for the body of every call; part of the call key."""
+    leave_out: tuple[str, ...] = ()
+    """Parameters that the model refuses, such as temperature; left out of the body, part of the call key."""
     memory: tuple[str, ...] = ()
     """Translation memories of kind `memory`: .tmx, .xlf, or .jsonl of parallel texts."""
     glossary: tuple[str, ...] = ()
@@ -201,6 +203,19 @@ def _price(settings: CompleterSettings) -> Price | None:
     return find_price(_address(settings), settings.model)
 
 
+def _price_told(settings: CompleterSettings) -> str:
+    """Say what tokens cost, and since when that is known."""
+    price = _price(settings)
+    if price is None:
+        return "price not known"
+    told = f"{price.input:g} USD per million tokens in, {price.output:g} out"
+    if settings.mode != "online":
+        told += f" (x {price.batch:g} by batch)"
+    if settings.price_in is not None or settings.price_out is not None:
+        return f"{told}, as the recipe has it"
+    return f"{told}, as of {price_date(_address(settings), settings.model)}"
+
+
 def _open(settings: CompleterSettings, base: Path, lay_out: "LayOut | None") -> Completer:
     match settings.kind:
         case "memory":
@@ -233,6 +248,7 @@ def _open_endpoint(settings: CompleterSettings) -> Completer:
         "timeout_s": settings.timeout_s,
         "max_wait_s": settings.max_wait_s,
         "extra": settings.extra,
+        "leave_out": settings.leave_out,
     }
     online: HttpEndpoint
     if settings.kind == "anthropic":
@@ -265,7 +281,8 @@ def check(settings: CompleterSettings, base: Path) -> Iterator[tuple[str, str]]:
         return
     if settings.kind in ADDRESSES:
         limit = "no limit" if settings.budget_usd is None else f"at most {settings.budget_usd:g} USD"
-        yield "ok", f"{settings.kind}: {settings.model} at {urlsplit(_address(settings)).hostname}, {limit}"
+        host = urlsplit(_address(settings)).hostname
+        yield "ok", f"{settings.kind}: {settings.model} at {host}, {limit}; {_price_told(settings)}"
     else:
         named = settings.model or ", ".join(files_of(settings))
         yield "ok", f"{settings.kind}: {named}"
