@@ -9,10 +9,17 @@ from bimedix.benchmarks import NINE
 from bimedix.errors import MissingError, UsageError
 from bimedix.evaluate import room
 from bimedix.evaluate.room import TABLE
-from bimedix.evaluate.settings import Benchmark, Settings, Timing
+from bimedix.evaluate.settings import (
+    OPTIONS,
+    OPTIONS_PER_CHARACTER,
+    VERBATIM,
+    Benchmark,
+    Settings,
+    Timing,
+)
 from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
-from bimedix.files import read_any_records, read_json, require_file
+from bimedix.files import read_any_records, read_json, require_file, write_records
 from bimedix.languages import LANGUAGES
 from bimedix.model.places import find_parts
 from bimedix.path import CALLS, locked
@@ -37,7 +44,8 @@ def examine(
 
     Args:
         model: folder of a run, of a training stage or of a model; a hub id; empty: the recipe's completer.
-        items: records files, or folders of stages that hold one.
+        items: records files, folders of stages that hold one, or task files (YAML) of lm-evaluation-harness,
+            which are scored with their own words.
         out: folder to fill.
         published: tables to quote beside, by id; those of the recipe are about other test sets.
         efficiency: measure speed and memory too, as `[evaluate.efficiency]` says or by default.
@@ -49,16 +57,39 @@ def examine(
     """
     chosen = recipe.rooms.get("evaluate", Settings())
     settings, inputs = _with_model(chosen, model)
+    out = out.resolve()
+    if tasks := [path for path in items if path.suffix in TASKS]:
+        items = _imported(items, tasks, out)
+        settings = replace(settings, template=VERBATIM, protocols=(OPTIONS, OPTIONS_PER_CHARACTER), shots=0)
     settings = replace(
         settings, benchmarks=_nine(items) if nine else _benchmarks(items), published=tuple(published)
     )
     if efficiency and settings.efficiency is None:
         settings = replace(settings, efficiency=Timing())
-    out = out.resolve()
     with locked(out):
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
         summary = room.run(settings, inputs, out, context)
     return summary, read_table(read_json(out / TABLE))
+
+
+TASKS = (".yaml", ".yml")
+
+
+def _imported(items: Sequence[Path], tasks: Sequence[Path], out: Path) -> list[Path]:
+    """Write the questions of task files as records, and return these files.
+
+    Raises:
+        UsageError: records stand among the tasks: they are asked in other words.
+    """
+    if len(tasks) < len(items):
+        raise UsageError("task files and records cannot be scored in one run.\n  Run them one by one.")
+    from bimedix.evaluate.imported import read_task
+
+    written = []
+    for path in tasks:
+        name, questions = read_task(path)
+        written.append(write_records(out / "tasks" / f"{name}.jsonl", questions).path)
+    return written
 
 
 def _benchmarks(items: Sequence[Path]) -> tuple[Benchmark, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from bimedix.evaluate.settings import LETTERS, PLAIN
+from bimedix.evaluate.settings import LETTERS, PLAIN, VERBATIM
 from bimedix.evaluate.trie import Ids, Scoring
 from bimedix.prompts.packs import pack
 from bimedix.prompts.questions import answer_text, option_labels, option_lines, question_message, to_messages
@@ -31,6 +31,10 @@ def _head_and_wholes(tokenizer: Any, context: str, continuations: Sequence[str])
     return tuple(tokenizer.encode(kept)), wholes
 
 
+BARE = (PLAIN, VERBATIM)
+"""Templates that lay out no chat."""
+
+
 @dataclass(frozen=True)
 class Asker:
     """Puts items before one model."""
@@ -49,7 +53,7 @@ class Asker:
 
     def prompt(self, item: MultipleChoice, *, with_rationale: bool = False) -> Ids:
         """Return the ids after which the model's reply begins."""
-        if self.template == PLAIN:
+        if self.template in BARE:
             return tuple(self.tokenizer.encode(self.text(item)))
         from bimedix.prompts.chat import encode_prompt
 
@@ -59,7 +63,7 @@ class Asker:
     def scoring(self, key: str, item: MultipleChoice, protocol: str, *, tree: str = "") -> Scoring:
         """Return what to score for an item: a continuation for each option."""
         wordings, merged = self.wordings(item, protocol), False
-        if self.template == PLAIN:
+        if self.template in BARE:
             texts = [f" {wording}" for wording in wordings]
             context, wholes = _head_and_wholes(self.tokenizer, self.text(item), texts)
             continuations = tuple(whole[len(context) :] for whole in wholes)
@@ -76,10 +80,15 @@ class Asker:
         """Return what each option is called in the reply: its label, its line, or its bare text."""
         if protocol == LETTERS:
             return option_labels(item)
-        return item.options if self.template == PLAIN else option_lines(item)
+        return item.options if self.template in BARE else option_lines(item)
 
     def text(self, item: MultipleChoice) -> str:
-        """Return the prompt of the template `plain`: worked examples, question, answer cue."""
+        """Return the prompt of the template `plain`: worked examples, question, answer cue.
+
+        Of the template `verbatim`: the question as it stands.
+        """
+        if self.template == VERBATIM:
+            return item.question
         shots = [
             f"{question_message(shot).content}\n{cue(shot.language)} {answer_text(shot)}\n\n"
             for shot in self.shots.get(item.language, ())

@@ -187,8 +187,18 @@ def score_alone(model: Any, request: Scoring) -> Scores:
 
 
 @torch.inference_mode()
-def run_plan(model: Any, plan: Plan, *, budget: int, done: Callable[[dict[str, Scores]], None]) -> None:
-    """Run a plan; `done` is called after every batch with the scores of its requests by id."""
+def run_plan(
+    model: Any,
+    plan: Plan,
+    *,
+    budget: int,
+    done: Callable[[dict[str, Scores]], None],
+    greedy: dict[tuple[str, int], bool] | None = None,
+) -> None:
+    """Run a plan; `done` is called after every batch with the scores of its requests by id.
+
+    `greedy` is filled, where given: whether each (request id, continuation) is what greedy decoding writes.
+    """
     weight = model.get_input_embeddings().weight
     with _own_attention(model):
         prefix: dict[int, tuple[Tensor, Tensor]] = {}
@@ -200,10 +210,16 @@ def run_plan(model: Any, plan: Plan, *, budget: int, done: Callable[[dict[str, S
         for batch in batches(plan.trees, budget=budget):
             rows = _rows_of(batch, len(plan.prefix), weight.dtype, weight.device)
             rows.prefix = prefix
-            done(_score_batch(model, batch, rows, len(plan.prefix)))
+            done(_score_batch(model, batch, rows, len(plan.prefix), greedy))
 
 
-def _score_batch(model: Any, batch: Sequence[Tree], rows: _Rows, prefix: int) -> dict[str, Scores]:
+def _score_batch(
+    model: Any,
+    batch: Sequence[Tree],
+    rows: _Rows,
+    prefix: int,
+    greedy: dict[tuple[str, int], bool] | None = None,
+) -> dict[str, Scores]:
     tokens = [token for tree in batch for token in tree.tokens]
     positions = [prefix + depth for tree in batch for depth in tree.depths]
     hidden_TH = _hidden(model, tokens, positions, rows)
@@ -218,7 +234,12 @@ def _score_batch(model: Any, batch: Sequence[Tree], rows: _Rows, prefix: int) ->
             wanted += tree.wanted[key]
         start += len(tree)
     rows_once, row_of = torch.unique(torch.tensor(places), return_inverse=True)
-    found = _gathered(model, hidden_TH[rows_once.to(hidden_TH.device)], row_of, torch.tensor(wanted))
+    found, best = _gathered(
+        model, hidden_TH[rows_once.to(hidden_TH.device)], row_of, torch.tensor(wanted), greedy is not None
+    )
+    if greedy is not None:
+        for key, is_best in zip(keys, best.tolist(), strict=True):
+            greedy[key] = greedy.get(key, True) and is_best
     sums: dict[tuple[str, int], float] = {}
     for key, value in zip(keys, found.double().tolist(), strict=True):
         sums[key] = sums.get(key, 0.0) + value
@@ -228,16 +249,23 @@ def _score_batch(model: Any, batch: Sequence[Tree], rows: _Rows, prefix: int) ->
     return {name: tuple(values[index] for index in sorted(values)) for name, values in by_id.items()}
 
 
-def _gathered(model: Any, hidden_RH: Tensor, row_of_W: Tensor, tokens_W: Tensor) -> Tensor:
-    """Return float32 log-probabilities of W (row, token) pairs; each row meets the vocabulary once."""
+def _gathered(
+    model: Any, hidden_RH: Tensor, row_of_W: Tensor, tokens_W: Tensor, want_best: bool
+) -> tuple[Tensor, Tensor]:
+    """Return float32 log-probabilities of W (row, token) pairs; each row meets the vocabulary once.
+
+    And whether each token is the likeliest of its row, where that is wanted.
+    """
     head = model.get_output_embeddings()
-    out = torch.empty(len(tokens_W))
+    out, best = torch.empty(len(tokens_W)), torch.zeros(len(tokens_W), dtype=torch.bool)
     for start in range(0, len(hidden_RH), _HEAD_ROWS):
         logits = head(hidden_RH[start : start + _HEAD_ROWS]).float()
         mine = ((row_of_W >= start) & (row_of_W < start + len(logits))).nonzero().squeeze(1)
         rows, tokens = (row_of_W[mine] - start).to(logits.device), tokens_W[mine].to(logits.device)
         out[mine] = (logits[rows, tokens] - logits.logsumexp(dim=-1)[rows]).cpu()
-    return out
+        if want_best:
+            best[mine] = (logits.argmax(dim=-1)[rows] == tokens).cpu()
+    return out, best
 
 
 def score(

@@ -19,6 +19,8 @@ GENERATION = "generation"
 PROTOCOLS = (LETTERS, OPTIONS, OPTIONS_PER_CHARACTER, GENERATION)
 RATIONALE_PROTOCOLS = ("mmedbench_table", "mmedbench_code", "bimedix")
 PLAIN = "plain"
+VERBATIM = "verbatim"
+"""Template of imported tasks: the question is the whole prompt, and options continue it after a space."""
 """Template of base models: the question as plain text and an answer cue, tokenised as lm-eval does it."""
 
 
@@ -103,7 +105,8 @@ class Settings:
     tokenizer: str = ""
     """Tokenizer folder, hub id or `mixtral`; empty: the model's own."""
     template: str = "mixtral"
-    """Chat layout: `mixtral`, `vicuna`, `tokenizer`, or `plain` for base models that know no chat."""
+    """Chat layout: `mixtral`, `vicuna`, `tokenizer`, `plain` for base models that know no chat, or
+    `verbatim` for questions that are whole prompts."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the weights; scores are float32 always."""
     device: str = "auto"
