@@ -28,20 +28,21 @@ def generate_tokens(
     """
     import torch
 
+    from bimedix.model.decode import Decoder
+
     chance = torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    step, cache = torch.tensor([ids], device=device), None
+    device = model.get_input_embeddings().weight.device
+    decoder = Decoder(model, len(ids) + max_new_tokens)
+    new = ids
     for _ in range(max_new_tokens):
         if stop is not None and stop.is_set():
             return
-        with torch.inference_mode():
-            out = model(input_ids=step, past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
-        token = _choose(out.logits[0, -1].float().cpu(), temperature, chance)
+        logits_BV = decoder.step(torch.tensor([new], device=device))
+        token = _choose(logits_BV[0].float().cpu(), temperature, chance)
         if token in stop_ids:
             return
         yield token
-        step = torch.tensor([[token]], device=device)
+        new = [token]
 
 
 def _choose(logits_V: "Tensor", temperature: float, chance: Any) -> int:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from bimedix.model.nf4 import Nf4Weight, unpack
+
 LEAST_WEIGHTS = 2**18
 """Below it (the low-rank factors) the gain is small, and oneDNN keeps code for every shape it has seen."""
 
@@ -83,3 +85,20 @@ def frozen_linear(x: Tensor, weight: Tensor) -> Tensor:
     """Multiply x [..., in] with a weight [out, in] that is not trained."""
     y: Tensor = _FrozenLinear.apply(x, weight)  # type: ignore[no-untyped-call]
     return y
+
+
+ROWS_AT_ONCE = 2**19
+"""Weights that are unpacked at any one moment: as many as a core's own cache holds in float32."""
+
+
+def nf4_product(x_NH: Tensor, weight: Nf4Weight, index: int | None = None) -> Tensor:
+    """Return x Wᵀ for W in NF4 (a member of a stack by `index`), unpacked a few rows at a time, [N, out]."""
+    packed, scales = weight.packed, weight.plain_scales()
+    if index is not None:
+        packed, scales = packed[index], scales[index]
+    step = max(1, ROWS_AT_ONCE // (2 * packed.shape[1]))
+    out = x_NH.new_empty(len(x_NH), len(packed))
+    for start in range(0, len(packed), step):
+        rows = slice(start, start + step)
+        torch.mm(x_NH, unpack(packed[rows], scales[rows], x_NH.dtype).T, out=out[:, rows])
+    return out
