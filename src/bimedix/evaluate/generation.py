@@ -11,6 +11,7 @@ import torch
 
 from bimedix.evaluate.scoring import TIE_GUARD
 from bimedix.evaluate.trie import Ids
+from bimedix.model.decode import Decoder
 
 
 def generate(
@@ -69,19 +70,13 @@ def _greedy(
     device = model.get_input_embeddings().weight.device
     width = max(map(len, prompts))
     ids = torch.tensor([[end_id] * (width - len(p)) + list(p) for p in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    pads = [width - len(p) for p in prompts]
     replies: list[list[int]] = [[] for _ in prompts]
     margins = [float("inf")] * len(prompts)
     open_rows = set(range(len(prompts)))
-    cache = None
+    decoder = Decoder(model, width + max_new_tokens, len(prompts))
     for _ in range(max_new_tokens):
-        positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
-        )  # fmt: skip
-        cache = out.past_key_values
-        best = out.logits[:, -1].float().topk(2, dim=-1)
+        best = decoder.step(ids, pads).float().topk(2, dim=-1)
         gaps = (best.values[:, 0] - best.values[:, 1]).tolist()
         chosen = best.indices[:, 0].tolist()
         for row in sorted(open_rows):
@@ -93,5 +88,4 @@ def _greedy(
         if not open_rows:
             break
         ids = best.indices[:, :1]
-        mask = torch.cat((mask, torch.ones_like(mask[:, :1])), dim=1)
     return [tuple(reply) for reply in replies], margins

@@ -51,7 +51,7 @@ class Decoder:
 
         Args:
             ids_BT: token ids; of prompts, or one per row.
-            pads: with the first tokens only: how many at the left of each row are none.
+            pads: how many of a row's first tokens, at the left of the prompt, are none; read there only.
 
         Raises:
             ShapeError: the cache is full.
@@ -59,7 +59,7 @@ class Decoder:
         rows, count = ids_BT.shape
         if self.at + count > self.length:
             raise ShapeError(f"{self.at + count} tokens in a cache of {self.length}.")
-        if pads is not None and any(pads):
+        if self.at == 0 and pads is not None and any(pads):
             self.pads = torch.tensor(pads, device=ids_BT.device)
         angles, mask = self._angles(count), self._mask(count)
         x_NH = self.model.model.embed_tokens(ids_BT.reshape(-1))

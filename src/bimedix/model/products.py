@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-from bimedix.model.nf4 import Nf4Weight, unpack
+from bimedix.model.native import nf4_kernel
+from bimedix.model.nf4 import NESTED_BLOCK, Nf4Weight, dynamic_levels, unpack
 
 LEAST_WEIGHTS = 2**18
 """Below it (the low-rank factors) the gain is small, and oneDNN keeps code for every shape it has seen."""
@@ -87,18 +88,38 @@ def frozen_linear(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
-ROWS_AT_ONCE = 2**19
+UNPACKED_AT_ONCE = 2**19
 """Weights that are unpacked at any one moment: as many as a core's own cache holds in float32."""
 
 
 def nf4_product(x_NH: Tensor, weight: Nf4Weight, index: int | None = None) -> Tensor:
-    """Return x Wᵀ for W in NF4 (a member of a stack by `index`), unpacked a few rows at a time, [N, out]."""
-    packed, scales = weight.packed, weight.plain_scales()
+    """Return x Wᵀ for W in NF4 (a member of a stack by `index`), without its gradient, [N, out].
+
+    One row on the CPU is multiplied with the four bits as they lie, where there is a kernel for it; else a
+    few of W's rows at a time are unpacked.
+    """
+    packed, scales = weight.packed, _scales(weight, index)
     if index is not None:
-        packed, scales = packed[index], scales[index]
-    step = max(1, ROWS_AT_ONCE // (2 * packed.shape[1]))
+        packed = packed[index]
+    if len(x_NH) == 1 and x_NH.device.type == "cpu" and (kernel := nf4_kernel()):
+        return kernel(packed, scales, x_NH[0].float())[None].to(x_NH.dtype)
+    step = max(1, UNPACKED_AT_ONCE // (2 * packed.shape[1]))
     out = x_NH.new_empty(len(x_NH), len(packed))
     for start in range(0, len(packed), step):
         rows = slice(start, start + step)
         torch.mm(x_NH, unpack(packed[rows], scales[rows], x_NH.dtype).T, out=out[:, rows])
     return out
+
+
+def _scales(weight: Nf4Weight, index: int | None) -> Tensor:
+    """Return the scales of a weight, or of one member of a stack without unpacking the others'."""
+    if index is None:
+        return weight.plain_scales()
+    if weight.format != "nested":
+        return weight.scales[index]
+    nested: Any = weight
+    codes = weight.scales[index]
+    place = torch.arange(codes.numel(), device=codes.device).add_(index * codes.numel()) // NESTED_BLOCK
+    levels = dynamic_levels().to(codes.device)[codes.reshape(-1).int()]
+    values: Tensor = levels * nested.second_scales[place] + nested.mean
+    return values.reshape(codes.shape)
