@@ -210,10 +210,11 @@ def _glued(text: str, reader: _Reader) -> Chosen:
 
 def yes_no_maybe_indexes(item: MultipleChoice) -> dict[str, int] | None:
     """Return the option index of every spelling of yes, no and maybe; None when the options are others."""
-    spellings = [[normalise(word) for word in words] for words in pack(item.language).yes_no_maybe]
+    spellings = pack(item.language).spellings
     found: dict[int, int] = {}
     for index, option in enumerate(item.options):
-        group = next((g for g, words in enumerate(spellings) if normalise(option) in words), None)
+        plain = normalise(option)
+        group = next((g for g, words in enumerate(spellings) if plain in words), None)
         if group is None or group in found:
             return None
         found[group] = index

@@ -8,12 +8,13 @@ one entry a line. Lines before the first section are a comment.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 from bimedix.errors import DataError
 from bimedix.languages import Language, language
 from bimedix.records import content_hash
+from bimedix.text import normalise
 
 _SLOT = re.compile(r"\{([a-z]+)\}")
 
@@ -28,13 +29,18 @@ class Pack:
     hash: str
     """32 hex digits over the file and the language's letters and yes / no / maybe words."""
 
-    @property
+    @cached_property
     def yes_no_maybe(self) -> tuple[tuple[str, ...], ...]:
         """All spellings of yes, of no and of maybe; the first of each is the one that prompts show."""
         return tuple(
             (word, *self.lists[name])
             for word, name in zip(self.language.yes_no_maybe, ("yes", "no", "maybe"), strict=True)
         )
+
+    @cached_property
+    def spellings(self) -> tuple[tuple[str, ...], ...]:
+        """The same, normalised: what options and replies are compared with."""
+        return tuple(tuple(map(normalise, words)) for words in self.yes_no_maybe)
 
 
 @cache
