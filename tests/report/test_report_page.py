@@ -5,6 +5,7 @@ import pytest
 from bimedix.figures.page import Markup, block, cell, table
 from bimedix.figures.plots import bars, histogram, lines
 from bimedix.report.cards import _front, _size
+from bimedix.report.facts import held_against
 from bimedix.report.sections import _outside
 
 
@@ -77,3 +78,27 @@ def test_an_outside_scorer_is_named_with_its_licence() -> None:
     assert "&lt;b&gt;x&lt;/b&gt; (licence of the scorer: CC-BY-NC-SA-4.0)" in text
     assert "3 sent to review" in text
     assert _outside(None) == ""
+
+
+def test_what_a_mix_was_not_held_against_is_said() -> None:
+    """Absent test sets by name, sets in part with their share, near-duplicates and variants that stay."""
+    told = {
+        "on": True, "checked": 1_000, "test_items": 130, "dropped_by_rule": {"lineage": 2, "same stem": 1},
+        "registered": {"a": {}, "b": {}, "c": {}}, "registered_absent": ["a"],
+        "registered_incomplete": ["b (20 of 4,183)"],
+    }  # fmt: skip
+    near = {"least_share_of_runs": 0.8, "left_out": 7, "kept_though_alike": 4, "texts_compared": 30}
+    said = held_against(told, near)
+
+    assert said[0] == (
+        "1,000 records were held against 130 test items; 3 held one and were left out "
+        "(lineage 2, same stem 1)."
+    )
+    assert said[1:4] == [
+        "Of the registered test sets 1 were there as a whole.",
+        "There in part: b (20 of 4,183).",
+        "Absent, so that a leak from them would not show: a.",
+    ]
+    assert said[4].startswith("7 near-duplicates were left out; 4 pairs read alike")
+    assert held_against({"on": False}, None) == ["Not held against any test set: `decontaminate` is off."]
+    assert held_against(None, None) == []

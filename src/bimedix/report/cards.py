@@ -7,7 +7,7 @@ from typing import Any
 from bimedix.evaluate.table import Accuracy
 from bimedix.evaluate.tables import read_table, render
 from bimedix.languages import LANGUAGES
-from bimedix.report.facts import Run
+from bimedix.report.facts import DECONTAMINATION, Run, held_against
 
 INTENDED_USE = (
     "Research only. Not for clinical decisions, diagnosis or treatment, and not a medical device. "
@@ -55,6 +55,13 @@ def data_card(run: Run) -> str:
             "## How it was made",
             "",
             *_making(run),
+            "",
+            "## Held against",
+            "",
+            *(
+                f"- {line}"
+                for line in held_against(run.json("mix", DECONTAMINATION), told["near_duplicates"])
+            ),
             "",
             "## Left out",
             "",

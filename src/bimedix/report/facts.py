@@ -1,6 +1,6 @@
 """What a finished run left on disk, for the report and the cards: every figure comes from there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -16,6 +16,8 @@ from bimedix.records import Dropped, Translation
 from bimedix.stage import DROPPED, RECORDS
 
 R = TypeVar("R", bound=Struct)
+DECONTAMINATION = "decontamination.json"
+"""What the mix was held against."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,35 @@ class Run:
     def drops(self, room: str, reason: str, most: int) -> list[Dropped]:
         """Return the first records that a stage dropped for a reason."""
         return list(islice((d for d in self.records(room, Dropped, DROPPED) if d.reason == reason), most))
+
+
+def held_against(told: Mapping[str, Any] | None, near: Mapping[str, Any] | None) -> list[str]:
+    """Return sentences on what a mix was held against, and which registered test sets it could not be.
+
+    Args:
+        told: the mix's decontamination.json.
+        near: `near_duplicates` of its statistics.json.
+    """
+    if not told:
+        return []
+    if not told["on"]:
+        return ["Not held against any test set: `decontaminate` is off."]
+    rules = ", ".join(f"{rule} {count:,}" for rule, count in told["dropped_by_rule"].items())
+    found = sum(told["dropped_by_rule"].values())
+    lines = [
+        f"{told['checked']:,} records were held against {told['test_items']:,} test items; {found:,} held "
+        f"one and were left out{f' ({rules})' if rules else ''}."
+    ]
+    absent, partly = told.get("registered_absent", []), told.get("registered_incomplete", [])
+    if whole := len(told.get("registered", {})) - len(absent) - len(partly):
+        lines.append(f"Of the registered test sets {whole} were there as a whole.")
+    if partly:
+        lines.append(f"There in part: {', '.join(partly)}.")
+    if absent:
+        lines.append(f"Absent, so that a leak from them would not show: {', '.join(absent)}.")
+    if near and near["least_share_of_runs"]:
+        lines.append(
+            f"{near['left_out']:,} near-duplicates were left out; {near['kept_though_alike']:,} pairs read "
+            "alike and differ in a number, a negation, a side or the answer, and stay."
+        )
+    return lines

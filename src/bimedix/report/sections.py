@@ -14,7 +14,7 @@ from bimedix.figures.plots import bars, histogram, lines
 from bimedix.languages import LANGUAGES
 from bimedix.pages import block as blocks
 from bimedix.records import Attempt, Translation, item_fields
-from bimedix.report.facts import Run
+from bimedix.report.facts import DECONTAMINATION, Run, held_against
 
 NOTICE = (
     "Research software and research data. Nothing here is fit for clinical decisions; "
@@ -97,8 +97,14 @@ def data_section(run: Run) -> str:
         + "<h3>Share by source</h3>"
         + bars(shares, unit="%")
         + _ratio(told)
+        + _held(held_against(run.json("mix", DECONTAMINATION), told["near_duplicates"]))
         + _frequent(told)
     )
+
+
+def _held(lines: Sequence[str]) -> str:
+    told = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<h3>Held against test sets</h3><ul>{told}</ul>" if lines else ""
 
 
 def _counts(row: dict[str, Any]) -> tuple[Any, ...]:
