@@ -543,12 +543,22 @@ def ls(what: str, as_json: bool) -> None:
 @click.option("--id", "record_id", help="The record with this id.")
 @click.option("--drops", is_flag=True, help="What the stage left out, and why.")
 @click.option("--tokens", is_flag=True, help="Conversations as coloured tokens with their loss mask.")
-@_options("json")
-def show(path: Path, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool) -> None:
+@click.option("--recipe", help="With --tokens: tokenizer and template of its [train].  [default: Mixtral's]")
+@_options("set", "json")
+def show(
+    path: Path, count: int, record_id: str | None, drops: bool, tokens: bool, recipe: str | None,
+    overrides: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
     """Look into PATH: a records file, or the folder of a stage."""
+    from bimedix.recipe import read_recipe
     from bimedix.show import show_records
 
-    show_records(path, count=count, record_id=record_id, drops=drops, tokens=tokens, as_json=as_json)
+    if overrides and recipe is None:
+        raise UsageError("--set changes a recipe: name one with --recipe.")
+    read = read_recipe(Path(recipe), overrides) if recipe else None
+    show_records(
+        path, count=count, record_id=record_id, drops=drops, tokens=tokens, as_json=as_json, recipe=read
+    )
 
 
 @cli.command()

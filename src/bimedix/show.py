@@ -1,23 +1,38 @@
 """`bimedix show`: look into the records of any stage, right-to-left text in isolates."""
 
 import itertools
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from bimedix.errors import DataError, MissingError, did_you_mean
+from bimedix.errors import DataError, MissingError, UsageError, did_you_mean
 from bimedix.files import read_any_records
+from bimedix.prompts.chat import encoder
+from bimedix.recipe import Recipe
 from bimedix.records import Conversation, Dropped, Item, Record, Translation, encode, item_fields
 from bimedix.stage import DROPPED, RECORDS
-from bimedix.text import isolate
+from bimedix.text import isolate, strip_controls
+from bimedix.tokens import piece_of
 
 
 def show_records(
-    path: Path, *, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool
-) -> None:
+    path: Path, *, count: int, record_id: str | None, drops: bool, tokens: bool, as_json: bool,
+    recipe: Recipe | None = None,
+) -> None:  # fmt: skip
     """Print the first records of a file or stage, or the one with a given id.
+
+    Args:
+        path: records file, or folder of a stage.
+        count: how many.
+        record_id: of the only one to show.
+        drops: what the stage left out.
+        tokens: conversations as tokens with their loss mask.
+        as_json: as JSON Lines.
+        recipe: whose [train] names tokenizer and template for `tokens`; Mixtral's own when None.
 
     Raises:
         MissingError: no such file or id.
@@ -34,7 +49,7 @@ def show_records(
         if as_json:
             print(encode(record).decode())
         elif tokens:
-            _print_tokens(record)
+            _print_tokens(record, recipe)
         else:
             _print_record(record)
 
@@ -117,20 +132,89 @@ def _translation_rows(record: Translation) -> list[tuple[str, str]]:
     return rows
 
 
-def _print_tokens(record: Struct) -> None:
-    """Print a conversation token by token; supervised tokens stand on a coloured ground."""
+def _print_tokens(record: Struct, recipe: Recipe | None) -> None:
+    """Print a conversation token by token, as training reads it; what bears loss stands on a coloured ground.
+
+    Raises:
+        DataError: the record is no conversation, or its replies and the runs of trained tokens differ.
+    """
     from rich.text import Text
 
-    from bimedix.prompts.chat import MixtralPieces, encode_conversation
-    from bimedix.tokens import piece_of
+    from bimedix.prompts.chat import encode_conversation
 
+    place = f"record {getattr(record, 'id', '')}"
     if not isinstance(record, Conversation):
+        raise DataError(f"{place}: --tokens needs conversations, such as those of the mix.")
+    encoding = _encoding(recipe)
+    tokenizer = encoding.encoder()
+    ids, supervised = encode_conversation(record.messages, tokenizer, encoding.template)
+    runs = _runs(supervised)
+    replies = sum(message.role == "assistant" for message in record.messages)
+    if len(runs) != replies or all(supervised):
         raise DataError(
-            f"record {getattr(record, 'id', '')}: --tokens needs conversations, such as those of the mix."
+            f"{place}: {replies} replies, and {len(runs)} runs of {sum(supervised)} of {len(ids)} tokens "
+            f"bear loss.\n  The template '{encoding.template}' does not tell replies from prompts: take another."
         )
-    ids, supervised = encode_conversation(record.messages, MixtralPieces(), "mixtral")
+    console = _console()
+    opens, closes = {run.start for run in runs}, {run.stop for run in runs}
     text = Text()
-    for token, counts in zip(ids, supervised, strict=True):
-        text.append(piece_of(token).replace("▁", " "), style="black on green" if counts else "dim")
-    _console().print(text)
-    _console().print(f"{len(ids)} tokens, {sum(supervised)} of them trained", style="bold")
+    for at, piece in enumerate(_pieces(ids, tokenizer)):
+        if not console.color_system:  # a file or a pipe: marks in place of colours
+            text.append("⟧" * (at in closes) + "⟦" * (at in opens))
+        text.append(
+            piece, style=("black on green", "black on bright_green")[at % 2] if supervised[at] else "dim"
+        )
+    console.print(text if console.color_system or len(ids) not in closes else text + Text("⟧"))
+    console.print(
+        f"{len(ids)} tokens, {sum(supervised)} of them trained, in {replies} replies; template "
+        f"'{encoding.template}', tokenizer '{encoding.tokenizer}'",
+        style="bold",
+    )
+    for number, run in enumerate(runs, 1):
+        if encoder(tokenizer).end_id not in ids[run.start : run.stop]:
+            console.print(
+                f"reply {number}: its stop token is not trained, so that it is never learned to end"
+            )
+
+
+def _encoding(recipe: Recipe | None) -> Any:
+    """Return how the recipe's training encodes, or Mixtral's own tokenizer and template."""
+    from bimedix.train.prepare import Encoding
+    from bimedix.train.settings import tokenizer_name
+
+    if recipe is None:
+        return Encoding("mixtral", "mixtral", 0)
+    settings = recipe.rooms.get("train")
+    if settings is None:
+        raise UsageError(f"{recipe.path}: has no table [train], which names tokenizer and template.")
+    return Encoding(tokenizer_name(settings), settings.template, 0, base=recipe.base)
+
+
+def _runs(supervised: Sequence[bool]) -> list[range]:
+    """Return the runs of marked tokens."""
+    edges = [at for at, (a, b) in enumerate(pairwise([False, *supervised, False])) if a != b]
+    return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _pieces(ids: Sequence[int], tokenizer: Any) -> Iterator[str]:
+    """Yield the text of each token; a character of several byte tokens comes with the last of them."""
+    if not hasattr(tokenizer, "convert_ids_to_tokens"):
+        yield from (_printable(piece_of(token).replace("▁", " ")) for token in ids)
+        return
+    named = tokenizer.convert_ids_to_tokens(list(ids))
+    if any("▁" in piece for piece in named):
+        yield from (_printable(piece.replace("▁", " ")) for piece in named)
+        return
+    start = 0
+    for stop in range(1, len(ids) + 1):
+        text = tokenizer.decode(ids[start:stop], clean_up_tokenization_spaces=False)
+        if text.endswith("\ufffd") and stop - start < 8:
+            yield ""
+            continue
+        start = stop
+        yield _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Return a text with control characters made visible: a record must not steer the terminal."""
+    return "".join(chr(0x2400 + ord(c)) if c < " " and c != "\n" else c for c in strip_controls(text))

@@ -273,6 +273,10 @@ def _encode_by_own_template(messages: Sequence[Message], tokenizer: Any) -> tupl
     supervised = [
         end > begin and any(start <= begin and end <= stop for start, stop in spans) for begin, end in offsets
     ]
-    if not any(supervised):
-        raise DataError("no token of a reply was found in the tokenizer's chat template.")
+    if not any(supervised) or all(supervised):
+        found = "every" if any(supervised) else "no"
+        raise DataError(
+            f"the tokenizer's chat template makes {found} token one of a reply, so that prompts cannot be "
+            "told apart.\n  Use the template 'mixtral' or 'vicuna'."
+        )
     return ids, supervised

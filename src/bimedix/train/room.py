@@ -11,7 +11,7 @@ from bimedix.errors import DataError
 from bimedix.files import RecordWriter, read_json, write_json
 from bimedix.progress import Progress
 from bimedix.stage import DROPPED, Context, Summary
-from bimedix.train.settings import Phase, Settings
+from bimedix.train.settings import Phase, Settings, tokenizer_name
 
 if TYPE_CHECKING:
     from bimedix.train.samples import Samples
@@ -64,7 +64,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     timing: dict[str, Any] = {"phases": []}
     base_is_ours = settings.base == "tiny" or any(p.mode == "full" for p in settings.phases)
     model: Any = None
-    tokenizer = load_tokenizer(_tokenizer_name(settings), context.base) if first else None
+    tokenizer = load_tokenizer(tokenizer_name(settings), context.base) if first else None
     accelerator.init_trackers("bimedix")
     if first:
         _settle_base(out)
@@ -160,10 +160,6 @@ def _last(phases: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: phases[-1].get(key) for key in ("loss", "validation_loss")}
 
 
-def _tokenizer_name(settings: Settings) -> str:
-    return settings.tokenizer or ("mixtral" if settings.base == "tiny" else settings.base)
-
-
 def _prepare(settings: Settings, mix: Path, context: Context, accelerator: Any) -> dict[str, Path]:
     """Return the folders of the tokenised data by file of the mix; the first device makes what is missing.
 
@@ -174,7 +170,7 @@ def _prepare(settings: Settings, mix: Path, context: Context, accelerator: Any) 
 
     root = context.base / settings.prepared if settings.prepared else context.calls.parent / "prepared"
     chats = Encoding(
-        _tokenizer_name(settings), settings.template, settings.max_tokens_per_sample, settings.long_records,
+        tokenizer_name(settings), settings.template, settings.max_tokens_per_sample, settings.long_records,
         base=context.base,
     )  # fmt: skip
     wanted = {name: chats for name in (TRAIN, VALIDATION) if name == TRAIN or (mix / name).exists()}

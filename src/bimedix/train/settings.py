@@ -164,6 +164,11 @@ def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
         yield "ok", f"phase {phase.mode}: memory per GPU {_memory(settings, shape, phase)}"
 
 
+def tokenizer_name(settings: Settings) -> str:
+    """Return the tokenizer of a run: `mixtral` for the built-in one, a folder or a hub id."""
+    return settings.tokenizer or ("mixtral" if settings.base == "tiny" else settings.base)
+
+
 def _amount(parameters: int) -> str:
     """Return a count as it is, from ten million on in millions."""
     return f"{parameters:,}" if parameters < 10_000_000 else f"{parameters / 1e6:,.1f} M"
