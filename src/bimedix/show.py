@@ -153,7 +153,7 @@ def _print_tokens(record: Struct, recipe: Recipe | None) -> None:
     if len(runs) != replies or all(supervised):
         raise DataError(
             f"{place}: {replies} replies, and {len(runs)} runs of {sum(supervised)} of {len(ids)} tokens "
-            f"bear loss.\n  The template '{encoding.template}' does not tell replies from prompts: take another."
+            f"bear loss.\n  The template '{encoding.template}' tells no replies from prompts: take another."
         )
     console = _console()
     opens, closes = {run.start for run in runs}, {run.stop for run in runs}
