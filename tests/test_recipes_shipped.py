@@ -18,7 +18,7 @@ from bimedix.listing import recipe_schema
 from bimedix.recipe import ROOMS, Recipe, read_recipe, settings_class, shipped_recipes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-NAMES = ("bimedix_en_ar", "mmedlm_six", "real_sample", "tiny")
+NAMES = ("bimedix_ar", "bimedix_en", "bimedix_en_ar", "mmedlm_six", "real_sample", "tiny")
 _KEY = re.compile(r"(?:^|[{,])\s*([A-Za-z_][\w.]*)\s*=")
 _TABLE = re.compile(r"^\[\[?([\w.]+)\]\]?")
 
@@ -27,6 +27,7 @@ _TABLE = re.compile(r"^\[\[?([\w.]+)\]\]?")
 def somewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Recipes name the data folder by a variable; reading them asks for no data."""
     monkeypatch.setenv("BIMEDIX_DATA", str(tmp_path))
+    monkeypatch.setenv("BIMEDIX_RUN", str(tmp_path))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -43,10 +44,10 @@ def test_a_shipped_recipe_reads(name: str) -> None:
     recipe = read(name)
 
     assert recipe.name == name and recipe.title
-    assert {"sources", "curate", "mix"} <= set(recipe.rooms)
+    assert {"sources", "mix", "train"} <= set(recipe.rooms)
 
 
-@pytest.mark.parametrize("name", ["bimedix_en_ar", "mmedlm_six", "real_sample"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "tiny"])
 def test_every_key_says_where_its_value_comes_from(name: str) -> None:
     """A comment on the line; the test sets of BiMediX have theirs on their first line."""
     table, bare = "", []
@@ -77,6 +78,41 @@ def test_bimedix_is_the_paper() -> None:
         "medmcqa", "medqa", "pubmedqa", "healthcaremagic", "icliniq", "medical_meadow", "pmc_llama",
         "medicationqa", "mmlu_medical",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "table"), [("en", "bimedix-4"), ("ar", "bimedix-3")])
+def test_a_variant_is_trained_and_tested_like_the_bilingual_one_on_its_own_language(
+    language: str, table: str
+) -> None:
+    """BiMediX-Eng and BiMediX-Ara: the same adapters and steps; nine columns in one language."""
+    variant, both = read(f"bimedix_{language}"), read("bimedix_en_ar")
+    tests = variant.rooms["evaluate"].benchmarks
+    wanted = [b for b in both.rooms["evaluate"].benchmarks if b.language == language]
+
+    assert variant.rooms["train"] == both.rooms["train"]
+    assert (variant.seed, variant.rooms["sources"].languages) == (both.seed, (language,))
+    assert {(b.name, b.dataset, b.split, b.subject, b.language) for b in tests} == {
+        (b.name, b.dataset, b.split, b.subject, b.language) for b in wanted
+    }
+    assert len(tests) == 9 and variant.rooms["evaluate"].published == (table,)
+
+
+def test_variants_read_their_part_of_a_bilingual_mix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All of one language and nothing of the other, the same samples held back."""
+    from bimedix.path import run_path
+
+    both = read_recipe(shipped_recipes()["tiny"])
+    run_path(both, tmp_path / "both", until="mix")
+    monkeypatch.setenv("BIMEDIX_RUN", str(tmp_path / "both"))
+
+    def lines(run: str, name: str) -> set[str]:
+        return set((tmp_path / run / "06_mix" / name).read_text().splitlines())
+
+    for language in ("en", "ar"):
+        run_path(read(f"bimedix_{language}", "mix.validation_share=0.04"), tmp_path / language, until="mix")
+        for name in ("train.jsonl", "validation.jsonl"):
+            own = {line for line in lines("both", name) if f'"language":"{language}"' in line}
+            assert own and lines(language, name) == own
 
 
 def test_mmedlm_is_the_release() -> None:

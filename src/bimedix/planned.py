@@ -27,7 +27,7 @@ def plan_lines(recipe: Recipe, device: str, tokens: int | None = None) -> Iterat
     config, where = base_config(settings, folder)
     if config is None:
         raise MissingError(where)
-    yield from (text for _, text in check(settings, folder))
+    yield from (text if level == "ok" else f"{level}: {text}" for level, text in check(settings, folder))
     if settings.phases[-1].mode == "adapter":
         yield f"\nadapters on one {device}:"
         yield describe(plan(config, settings, device=device, tokens=tokens))

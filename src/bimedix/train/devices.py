@@ -18,6 +18,9 @@ from bimedix.model.blocks import blocks
 from bimedix.model.router import Router
 from bimedix.train.settings import Phase, Settings
 
+SHARDINGS = {"FSDP": "fsdp2", "DEEPSPEED": "zero"}
+"""What accelerate calls the ways of sharding, and what we do."""
+
 
 def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -> Any:
     """Return the accelerator of this process, as `accelerate launch` set it up.
@@ -45,6 +48,12 @@ def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -
     return accelerator
 
 
+def sharing(accelerator: Any) -> int:
+    """Return how many devices share the optimizer's moments; 1 when each has all of them."""
+    sharded = accelerator.distributed_type.value in SHARDINGS
+    return int(accelerator.num_processes) if sharded else 1
+
+
 class Devices:
     """Spreads one phase over the devices of an accelerator."""
 
@@ -52,8 +61,7 @@ class Devices:
         self, accelerator: Any, model: Any, objective: nn.Module, phase: Phase, settings: Settings
     ) -> None:
         self.accelerator = accelerator
-        kind = accelerator.distributed_type.value
-        self.sharding = {"FSDP": "fsdp2", "DEEPSPEED": "zero"}.get(kind, "none")
+        self.sharding = SHARDINGS.get(accelerator.distributed_type.value, "none")
         self._model = model
         if self.sharding == "fsdp2":
             if not accelerator.is_fsdp2:

@@ -13,16 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from bimedix.errors import BimedixError
+from bimedix.model.arithmetic import Recompute, shape_of
 from bimedix.model.blocks import blocks, install
 from bimedix.model.packing import ATTENTION, Packed, head_loss, pack, register_attention
-from bimedix.model.recompute import recompute_layers
+from bimedix.model.recompute import apply_plan, keep_unpacked, recompute_layers
 from bimedix.progress import Progress
 from bimedix.records import content_hash
 from bimedix.train.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
 from bimedix.train.data import Batches
-from bimedix.train.devices import Devices
+from bimedix.train.devices import Devices, sharing
 from bimedix.train.metrics import Metrics, busiest, histogram, numbers
 from bimedix.train.optimizer import LeanAdamW, make_optimizer, to_bfloat16
+from bimedix.train.plan import SPARE_SHARE, layer_plan
+from bimedix.train.preflight import device_bytes
 from bimedix.train.samples import Samples, Units
 from bimedix.train.settings import Phase, Settings
 
@@ -89,25 +92,36 @@ def count_steps(units: int, phase: Phase) -> int:
     return max(1, round(phase.epochs * -(-units // phase.batch_size)))
 
 
-def _as_read(settings: Settings) -> Settings:
-    """Return the settings as a recipe gives them, where `8` of a float field is 8.0."""
-    return msgspec.json.decode(msgspec.json.encode(settings), type=Settings)
+def identity_of(settings: Settings, at: int, seed: int, samples: Samples) -> str:
+    """Return a hash of what the steps of a phase depend on, by which a checkpoint is told to be its own."""
+    as_read = msgspec.json.decode(msgspec.json.encode(settings), type=Settings)  # `8` of a float field is 8.0
+    return content_hash([asdict(as_read), at, seed, samples.ids, samples.lengths.tolist()])
+
+
+def _recompute(model: Any, settings: Settings, phase: Phase, shards: int) -> None:
+    """Let each layer compute again in backward what [train] recompute says, or what the memory asks for."""
+    if settings.recompute == "auto" and phase.mode == "adapter":
+        tokens, shape = settings.max_tokens_per_micro_batch, shape_of(model.config.to_dict())
+        budget = device_bytes(settings) * (1 - SPARE_SHARE)
+        apply_plan(model, layer_plan(shape, settings, tokens, budget, shards=shards))
+        return
+    policy: Recompute = "layers" if settings.recompute == "auto" else settings.recompute
+    recompute_layers(model, policies=(policy,) * len(model.model.layers))
 
 
 @contextmanager
-def _training(model: Any, settings: Settings) -> Iterator[None]:
+def _training(model: Any, settings: Settings, phase: Phase, shards: int) -> Iterator[None]:
     """Put the model into training with our attention, and back as it was."""
     before = model.config._attn_implementation
     register_attention()
     model.set_attn_implementation(ATTENTION)
     model.train()
-    model.engine_state.save_gate_up = settings.recompute == "none"
-    if settings.recompute == "layers":
-        recompute_layers(model)
+    _recompute(model, settings, phase, shards)
     try:
         yield
     finally:
         recompute_layers(model, enable=False)
+        keep_unpacked(model, 0, None)
         model.set_attn_implementation(before)
         model.engine_state.documents = None
         model.engine_state.balance_weight = model.engine_state.z_weight = 0.0
@@ -252,7 +266,7 @@ def train_phase(
     units = Units(samples, settings.max_tokens_per_micro_batch if settings.packing == "rows" else None)
     total = count_steps(len(units), phase)
     batches = Batches(units.ids, seed + at, phase.batch_size)
-    identity = content_hash([asdict(_as_read(settings)), at, seed, samples.ids, samples.lengths.tolist()])
+    identity = identity_of(settings, at, seed, samples)
     folder = out / "checkpoints" / f"phase-{at}"
     accelerator.wait_for_everyone()
     found = load_checkpoint(folder, devices, identity)
@@ -263,7 +277,10 @@ def train_phase(
     layers = max(len(blocks(model)), 1)
     stopped = False
 
-    with _training(model, settings), progress.task(f"train {at} {phase.mode}", total, "steps") as task:
+    with (
+        _training(model, settings, phase, sharing(accelerator)),
+        progress.task(f"train {at} {phase.mode}", total, "steps") as task,
+    ):
         task.done = start
         for step in range(start, total):
             began = time.monotonic()

@@ -11,7 +11,7 @@ from bimedix.errors import DataError
 from bimedix.files import RecordWriter, read_json, write_json
 from bimedix.progress import Progress
 from bimedix.stage import DROPPED, Context, Summary
-from bimedix.train.settings import Phase, Settings, tokenizer_name
+from bimedix.train.settings import Phase, Settings, base_config, tokenizer_name
 
 if TYPE_CHECKING:
     from bimedix.train.samples import Samples
@@ -30,7 +30,10 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     """
     from bimedix.model.adapters import merge
     from bimedix.model.load import load_tokenizer, save_model
-    from bimedix.train.devices import make_accelerator, whole_weights
+    from bimedix.train.checkpoint import check_checkpoint
+    from bimedix.train.devices import make_accelerator, sharing, whole_weights
+    from bimedix.train.loop import identity_of
+    from bimedix.train.preflight import check_room
     from bimedix.train.samples import Samples
 
     accelerator = make_accelerator(settings.trackers, context.calls.parent / "tracking")
@@ -76,12 +79,18 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
             figures["phases"].append(saved["figures"])
             timing["phases"].append(saved["timing"])
             continue
+        samples, held_out = (passages, Samples()) if phase.data == "passages" else (train, validation)
+        samples = _of_types(samples, phase, inputs["mix"] / TRAIN)
+        check_checkpoint(
+            out / "checkpoints" / f"phase-{at}", identity_of(settings, at, context.seed, samples)
+        )
+        config, _ = base_config(settings, context.base)
+        if config is not None:
+            check_room(settings, phase, config, out, sharing(accelerator))
         if model is None:
             model = _load_base(settings, out, at, context)
         if first and phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
             save_model(model, out / "base", tokenizer)
-        samples, held_out = (passages, Samples()) if phase.data == "passages" else (train, validation)
-        samples = _of_types(samples, phase, inputs["mix"] / TRAIN)
         saved = _run_phase(model, samples, held_out, settings, at, out, context, accelerator)
         with whole_weights(model):
             if first and phase.mode == "full":

@@ -107,8 +107,9 @@ class Settings:
     """Documents are laid end to end up to this many tokens; 8,192 hides NF4's unpacking (moe.md, 4)."""
     balance_coefficient: float = 0.0
     """Weight of the router's load-balancing loss (mean over tokens and layers; equal loads give K)."""
-    recompute: Literal["none", "gate_up", "layers"] = "none"
-    """What backward computes again to save memory: nothing, the experts' pre-activations, whole layers."""
+    recompute: Literal["none", "gate_up", "layers", "auto"] = "none"
+    """What backward computes again to save memory: nothing, the experts' pre-activations, whole layers; or,
+    layer by layer, the fastest mix that fits (`auto`), with experts kept unpacked where there is room."""
     checkpoint_every_steps: int = 200
     """Optimizer steps between checkpoints, from which a killed run goes on; 0: none."""
     validate_every_steps: int = 0
@@ -130,6 +131,8 @@ class Settings:
     random. Bytes per trained parameter: 16, 10, 6."""
     z_coefficient: float = 0.0
     """Weight of the router's z-loss, the squared log-sum of its scores (ST-MoE, arXiv 2202.08906: 0.001)."""
+    memory_gb: float = 0.0
+    """Memory of one device in GB (1e9 bytes) for `auto` and the check before the start; 0: what it has."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Where figures of every step go besides `metrics.jsonl`; never a text of the data."""
 
@@ -162,6 +165,22 @@ def check(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
         share = f"{_amount(trained)} of {_amount(whole)} parameters = {100 * trained / whole:.2f} %"
         yield "ok", f"phase {phase.mode}: {share} trainable"
         yield "ok", f"phase {phase.mode}: memory per GPU {_memory(settings, shape, phase)}"
+    yield from _check_template(settings, base)
+
+
+def _check_template(settings: Settings, base: Path) -> Iterator[tuple[str, str]]:
+    """Tell when the tokenizer is to lay chats out and carries no template; a hub id is seen when fetched."""
+    if settings.template != "tokenizer":
+        return
+    name = tokenizer_name(settings)
+    folder = base / name
+    told = folder / "tokenizer_config.json"
+    has = (folder / "chat_template.jinja").is_file() or (
+        told.is_file() and bool(read_json(told).get("chat_template"))
+    )
+    if name == "mixtral" or (folder.is_dir() and not has):
+        where = "the built-in tokenizer" if name == "mixtral" else str(folder)
+        yield "error", f"template = 'tokenizer': {where} carries no chat template; use 'mixtral' or 'vicuna'"
 
 
 def tokenizer_name(settings: Settings) -> str:
@@ -203,14 +222,15 @@ def _memory(settings: Settings, shape: Shape, phase: Phase) -> str:
     plain = 32.0 if settings.dtype == "float32" else 16.0
     bits = NF4_BITS["bfloat16"] if settings.adapter.base == "nf4" and phase.mode == "adapter" else plain
     found = memory(
-        shape, settings.adapter, settings.max_tokens_per_micro_batch, recompute=settings.recompute, bits=bits
-    )
+        shape, settings.adapter, settings.max_tokens_per_micro_batch, optimizer=settings.optimizer, bits=bits,
+        recompute="layers" if settings.recompute == "auto" else settings.recompute,
+    )  # fmt: skip
     parts = {
         "weights": found.weights, "adapters and AdamW": found.adapters, "activations": found.activations,
         "scratch": found.scratch,
     }  # fmt: skip
     if phase.mode == "full":
-        whole = count_parameters(shape).total * OPTIMIZER_BYTES["adamw_float32"]
+        whole = count_parameters(shape).total * OPTIMIZER_BYTES[settings.optimizer]
         parts = {"weights and AdamW": whole, "activations": found.activations}
     listed = " + ".join(f"{name} {size / 1e9:,.1f}" for name, size in parts.items() if size)
     return f"{sum(parts.values()) / 1e9:,.1f} GB = {listed}"
