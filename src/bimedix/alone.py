@@ -1,11 +1,12 @@
 """One room by itself, on files of the user's own."""
 
 import shutil
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
 from bimedix.errors import DataError, UsageError
-from bimedix.path import CALLS, locked
+from bimedix.path import CALLS, locked, process_index
 from bimedix.progress import Progress
 from bimedix.recipe import Recipe
 from bimedix.spend import Spend
@@ -27,9 +28,11 @@ def run_alone(
         listed = ", ".join(recipe.rooms) or "none"
         raise UsageError(f"{recipe.path}: has no table [{room}]; it has: {listed}.")
     out = out.resolve()  # rooms read relative paths from the recipe's data folder
-    with locked(out):
+    first = process_index() == 0
+    with locked(out) if first else nullcontext():
         folders = {
-            name: _as_folder(path.resolve(), file, out / "input") for name, (path, file) in inputs.items()
+            name: _as_folder(path.resolve(), file, out / "input", first)
+            for name, (path, file) in inputs.items()
         }
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
         spend = Spend(context.calls, room)
@@ -50,11 +53,13 @@ def _with_own_names(text: str, inputs: dict[str, tuple[Path, str]], folders: dic
     return text
 
 
-def _as_folder(path: Path, file: str, place: Path) -> Path:
+def _as_folder(path: Path, file: str, place: Path, first: bool) -> Path:
+    """Return the folder that a room reads; of several processes the first one copies a single file there."""
     if path.is_dir():
         return path
-    place.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, place / file)
+    if first:
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place / file)
     return place
 
 

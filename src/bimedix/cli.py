@@ -139,13 +139,16 @@ def run(
 
     Finished stages are kept, a stage that was cut off goes on, a changed setting redoes what depends on it.
     """
-    from bimedix.path import run_path
+    from bimedix.path import join_training, process_index, run_path
     from bimedix.recipe import read_recipe
     from bimedix.report import write_report
     from bimedix.spend import spend_lines
 
     read = read_recipe(recipe, overrides)
     folder = out or Path("runs") / read.name
+    if process_index():
+        join_training(read, folder)
+        return
     progress = _progress(quiet, as_json)
     results = run_path(read, folder, progress, until, redo)
     report = write_report(read, folder) if until is None else None
@@ -234,6 +237,7 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
         import time
 
         from bimedix.alone import run_alone
+        from bimedix.path import process_index
         from bimedix.recipe import read_recipe
         from bimedix.sampled import sampled
         from bimedix.spend import spend_lines
@@ -246,7 +250,9 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
         read = read_recipe(Path(recipe), overrides)
         read, inputs = sampled(read, room, {slot: (source, file)}, out, sample or estimate)
         began = time.monotonic()
-        summary = run_alone(read, room, inputs, out, _progress(quiet, as_json))
+        summary = run_alone(read, room, inputs, out, _progress(quiet or process_index() > 0, as_json))
+        if process_index():
+            return
         if as_json:
             _say_json(summary.__dict__)
             return

@@ -140,14 +140,57 @@ def stage_inputs(recipe: Recipe, run: Path, room: str) -> dict[str, Path]:
     return inputs
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a stage depends on."""
+
+    facts: dict[str, Any]
+    """Room, settings, seed and code version."""
+    named: dict[str, str]
+    """Hash by file that the settings name."""
+    read: dict[str, dict[str, str]]
+    """Hash by output of the stages that it reads."""
+
+    @property
+    def key(self) -> str:
+        """The stage's key."""
+        files = [h for _, h in sorted(self.named.items())]
+        return content_hash({**self.facts, "files": files, "inputs": self.read})
+
+
+def _facts_of(recipe: Recipe, room: str, inputs: Mapping[str, Path]) -> _Facts:
+    settings = recipe.rooms[room]
+    facts = {"room": room, "settings": _plain(settings), "seed": recipe.seed, "code": __version__}
+    read = {name: _outputs_of(path) for name, path in inputs.items()}
+    return _Facts(facts, named_files(room, settings, recipe.base), read)
+
+
+def process_index() -> int:
+    """Return which of the processes of one run this is, as `accelerate launch` numbers them; 0 when alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def join_training(recipe: Recipe, run: Path) -> None:
+    """Take part in the training of a run whose first process goes through all stages; then return.
+
+    Raises:
+        BimedixError: a stage that training reads has not finished.
+    """
+    run, room = run.resolve(), "train"
+    if room not in recipe.rooms:
+        return
+    folder, inputs = stage_folder(run, room), stage_inputs(recipe, run, room)
+    if finished(folder, _facts_of(recipe, room, inputs).key) is None:
+        context = Context(run / CALLS, recipe.seed, Progress(), recipe.base)
+        import_module(f"bimedix.{room}.room").run(recipe.rooms[room], inputs, folder, context)
+
+
 def run_stage(recipe: Recipe, run: Path, room: str, progress: Progress) -> StageResult:
     """Run one stage, or keep what an earlier run made under the same key."""
     folder, inputs = stage_folder(run, room), stage_inputs(recipe, run, room)
     settings = recipe.rooms[room]
-    named = named_files(room, settings, recipe.base)
-    read = {name: _outputs_of(path) for name, path in inputs.items()}
-    facts = {"room": room, "settings": _plain(settings), "seed": recipe.seed, "code": __version__}
-    key = content_hash({**facts, "files": [h for _, h in sorted(named.items())], "inputs": read})
+    found = _facts_of(recipe, room, inputs)
+    key = found.key
     if done := finished(folder, key):
         progress.say(f"{folder.name}: kept, nothing it depends on has changed")
         return StageResult(room, folder, "kept", done, 0.0)
@@ -165,13 +208,13 @@ def run_stage(recipe: Recipe, run: Path, room: str, progress: Progress) -> Stage
         if path.is_file() and path.name not in (BEGUN, LEDGER)
     }
     ledger = {
-        **facts,
+        **found.facts,
         "key": key,
         "recipe": {"name": recipe.name, "hash": content_hash(_plain(dict(recipe.rooms)))},
         "revision": code_revision(),
-        "files": named,
+        "files": found.named,
         "inputs": {name: path.name for name, path in inputs.items()},
-        "inputs_hash": content_hash(read),
+        "inputs_hash": content_hash(found.read),
         "outputs": outputs,
         "summary": msgspec.to_builtins(asdict(summary), str_keys=True, enc_hook=str),
         "started": started,

@@ -1,7 +1,7 @@
 """`bimedix show`: look into the records of any stage, right-to-left text in isolates."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -165,11 +165,9 @@ def _print_tokens(record: Struct, recipe: Recipe | None) -> None:
             piece, style=("black on green", "black on bright_green")[at % 2] if supervised[at] else "dim"
         )
     console.print(text if console.color_system or len(ids) not in closes else text + Text("⟧"))
-    console.print(
-        f"{len(ids)} tokens, {sum(supervised)} of them trained, in {replies} replies; template "
-        f"'{encoding.template}', tokenizer '{encoding.tokenizer}'",
-        style="bold",
-    )
+    told = f"{len(ids)} tokens, {sum(supervised)} of them trained, in {replies} "
+    told += "reply" if replies == 1 else "replies"
+    console.print(f"{told}; template '{encoding.template}', tokenizer '{encoding.tokenizer}'", style="bold")
     for number, run in enumerate(runs, 1):
         if encoder(tokenizer).end_id not in ids[run.start : run.stop]:
             console.print(
@@ -198,12 +196,10 @@ def _runs(supervised: Sequence[bool]) -> list[range]:
 
 def _pieces(ids: Sequence[int], tokenizer: Any) -> Iterator[str]:
     """Yield the text of each token; a character of several byte tokens comes with the last of them."""
-    if not hasattr(tokenizer, "convert_ids_to_tokens"):
-        yield from (_printable(piece_of(token).replace("▁", " ")) for token in ids)
-        return
-    named = tokenizer.convert_ids_to_tokens(list(ids))
+    own = hasattr(tokenizer, "convert_ids_to_tokens")
+    named = tokenizer.convert_ids_to_tokens(list(ids)) if own else [piece_of(token) for token in ids]
     if any("▁" in piece for piece in named):
-        yield from (_printable(piece.replace("▁", " ")) for piece in named)
+        yield from map(_printable, _whole_characters(named))
         return
     start = 0
     for stop in range(1, len(ids) + 1):
@@ -213,6 +209,20 @@ def _pieces(ids: Sequence[int], tokenizer: Any) -> Iterator[str]:
             continue
         start = stop
         yield _printable(text)
+
+
+def _whole_characters(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield sentencepiece's pieces as text, `<0xD8><0x9B>` as one character with the last of its bytes."""
+    held = b""
+    for piece in pieces:
+        if not (len(piece) == 6 and piece.startswith("<0x")):
+            held = b""
+            yield piece.replace("▁", " ")
+            continue
+        held += bytes([int(piece[3:5], 16)])
+        text = held.decode("utf-8", "ignore")
+        held = b"" if text else held
+        yield text
 
 
 def _printable(text: str) -> str:

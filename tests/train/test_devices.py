@@ -49,18 +49,26 @@ def free_port() -> int:
 
 def run_on_two(config: str, settings, mix, out: Path) -> None:
     """Train in two processes on this machine's processor."""
-    command = [sys.executable, "-c", CHILD, json.dumps(asdict(settings)), str(mix), str(out)]
+    on_processor(config, [sys.executable, "-c", CHILD, json.dumps(asdict(settings)), str(mix), str(out)])
+
+
+def on_processor(config: str, command: list[str]) -> list[str]:
+    """Run a command in two processes that know of each other; returns what each printed."""
     shared = environment(config) | {
         "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONPATH": os.pathsep.join(sys.path),
     }  # fmt: skip
     ranks = [
-        subprocess.Popen(command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.DEVNULL)
+        subprocess.Popen(
+            command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, text=True
+        )
         for rank in ("0", "1")
     ]
     try:
-        assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
+        told = [rank.communicate(timeout=240)[0] for rank in ranks]
+        assert [rank.returncode for rank in ranks] == [0, 0]
+        return told
     finally:
         for rank in ranks:
             rank.kill()
@@ -140,6 +148,46 @@ def test_a_run_that_one_device_began_goes_on_with_two(
 
     compare(tmp_path / "one", tmp_path / "two", rel=rel, most=5e-2)
     assert (tmp_path / "two" / "metrics.jsonl").read_bytes().splitlines()[: len(begun) - 1] == begun[:-1]
+
+
+RECIPE = """
+name = "two"
+data = "."
+[sources]
+data = [{ source = "records", path = "mix/train.jsonl" }]
+[mix]
+languages = ["ar"]
+ratio = [1, 1]
+near_duplicates = 0.0
+[train]
+base = "tiny"
+max_tokens_per_sample = 256
+tiny = { hidden = 32, ffn = 48, heads = 2, kv_heads = 1, experts = 4 }
+phases = [{ mode = "full", epochs = 1, batch_size = 4 }]
+"""
+
+
+@pytest.mark.slow
+def test_the_whole_path_goes_on_in_several_processes_when_it_comes_to_training(mix, tmp_path):
+    """`accelerate launch --module bimedix run`: the first goes through all stages, the others join one."""
+    (tmp_path / "two.toml").write_text(RECIPE)
+    command = [
+        sys.executable,
+        "-m",
+        "bimedix",
+        "run",
+        str(tmp_path / "two.toml"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    on_one = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--until", "mix", "-q"], env=on_one, check=True)
+    told = on_processor("ddp", command)
+    ledger = json.loads((tmp_path / "run" / "07_train" / "ledger.json").read_text())
+
+    assert ledger["summary"]["written"] == 12
+    assert "Report:" in told[0] and told[1] == ""
+    assert (tmp_path / "run" / "07_train" / "base" / "model.safetensors").exists()
 
 
 # --- configurations and refusals ------------------------------------------------------------------------
