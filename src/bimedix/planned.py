@@ -23,7 +23,7 @@ def plan_lines(recipe: Recipe, device: str, tokens: int | None = None) -> Iterat
     settings = recipe.rooms.get("train")
     if settings is None:
         raise UsageError(f"{recipe.path}: has no table [train]; it has: {', '.join(recipe.rooms) or 'none'}.")
-    folder = _folder(recipe)
+    folder = data_folder(recipe)
     config, where = base_config(settings, folder)
     if config is None:
         raise MissingError(where)
@@ -33,7 +33,7 @@ def plan_lines(recipe: Recipe, device: str, tokens: int | None = None) -> Iterat
         yield describe(plan(config, settings, device=device, tokens=tokens))
 
 
-def _folder(recipe: Recipe) -> Path:
+def data_folder(recipe: Recipe) -> Path:
     """Return the data folder, or the recipe's own where the environment names none: a plan reads no data."""
     try:
         return recipe.base

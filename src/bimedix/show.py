@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from bimedix.errors import DataError, MissingError, UsageError, did_you_mean
 from bimedix.files import read_any_records
+from bimedix.planned import data_folder
 from bimedix.prompts.chat import encoder
 from bimedix.recipe import Recipe
 from bimedix.records import Conversation, Dropped, Item, Record, Translation, encode, item_fields
@@ -185,7 +186,7 @@ def _encoding(recipe: Recipe | None) -> Any:
     settings = recipe.rooms.get("train")
     if settings is None:
         raise UsageError(f"{recipe.path}: has no table [train], which names tokenizer and template.")
-    return Encoding(tokenizer_name(settings), settings.template, 0, base=recipe.base)
+    return Encoding(tokenizer_name(settings), settings.template, 0, base=data_folder(recipe))
 
 
 def _runs(supervised: Sequence[bool]) -> list[range]:
