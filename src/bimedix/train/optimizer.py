@@ -9,14 +9,16 @@ nearest. And it is never rounded to zero, for the update divides by its root.
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from bimedix.model.arithmetic import OptimizerFormat
 from bimedix.model.nf4 import dynamic_levels
-from bimedix.train.settings import Phase
+
+if TYPE_CHECKING:
+    from bimedix.train.settings import Phase
 
 BLOCK = 256
 LEAST_VALUES = 4096
@@ -186,7 +188,7 @@ def to_bfloat16(trained: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def make_optimizer(
-    trained: Mapping[str, Tensor], phase: Phase, format: OptimizerFormat
+    trained: Mapping[str, Tensor], phase: "Phase", format: OptimizerFormat
 ) -> torch.optim.Optimizer:
     """Return the optimizer of a phase; its rate is zero until the loop sets it."""
     matrices = [p for p in trained.values() if p.ndim > 1]
