@@ -214,7 +214,7 @@ def random_nf4(*shape: int, device: torch.device, source: torch.Generator, sprea
     head, inputs = shape[:-1], shape[-1]
     packed = torch.randint(0, 256, (*head, inputs // 2), dtype=torch.uint8, device=device, generator=source)
     scales = torch.rand(*head, inputs // BLOCK, device=device, generator=source) + 0.5
-    return Nf4Weight.of(packed, scales.mul_(2 * spread), torch.bfloat16)
+    return Nf4Weight.of(packed, scales.mul_(1.5 * spread), torch.bfloat16)
 
 
 def random_model(

@@ -78,6 +78,7 @@ def _table(path: Path, patterns: Sequence[str]) -> str:
 def _conditions(path: Path, told: Mapping[str, Any]) -> str:
     machine = told.get("machine", {})
     parts = [
+        str(machine.get("gpu", "")),
         str(machine.get("cpu", "unknown processor")),
         f"{machine.get('cores', '?')} cores, {machine.get('memory_gib', '?')} GiB",
         str(machine.get("system", "")),
