@@ -104,6 +104,23 @@ def test_another_right_answer_is_another_item() -> None:
     assert same_facts(vignette("a"), vignette("b"))
 
 
+def test_two_questions_on_one_context_are_two_items(tmp_path: Path) -> None:
+    """A long abstract is nearly all of their words; what is asked, or answered, differs."""
+    origin = Origin("reading", split="train")
+    asked = [
+        ("What swells?", "Both legs."),
+        ("Which knee?", "Both legs."),
+        ("What swells?", "His left knee."),
+    ]
+    records = [
+        OpenQuestion(f"o{n}", "en", origin, question, answer, f"{VIGNETTE}. {VIGNETTE}.")
+        for n, (question, answer) in enumerate(asked)
+    ]
+    mix(tmp_path, records)
+
+    assert kept(tmp_path) == {"o0", "o1", "o2"}
+
+
 def test_a_pair_stays_whole(tmp_path: Path) -> None:
     """Of two nearly equal items both languages keep the same one, whichever came first."""
     texts = {name: "رجل " * 9 + name for name in ("question", *(f"options.{n}" for n in range(4)))}

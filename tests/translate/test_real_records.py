@@ -6,6 +6,7 @@
 import asyncio
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -88,6 +89,21 @@ def test_memory_and_glossary_reach_the_prompts_and_no_answer_is_paid_twice(folde
     assert figures["calls"] > 100
     assert figures["spend"]["this_start"]["attempts"] == 0
     assert figures["expected_for_all"]["records"] > 2_000
+
+
+def test_every_version_says_who_wrote_it_under_which_prompt_and_what_it_cost(folder: Path) -> None:
+    """Model, hash of the prompt, score and calls stand in the history; the ledger has the price of each call."""
+    with sqlite3.connect(folder / "my_data" / "translated" / "calls.sqlite") as ledger:
+        cost = dict(ledger.execute("SELECT key, sum(cost_usd) FROM attempts GROUP BY key"))
+    made = list(read_records(folder / "my_data" / "translated" / "records.jsonl", Translation))
+    attempts = [attempt for translation in made for attempt in translation.attempts]
+
+    assert any(attempt.round == 1 for attempt in attempts)
+    for attempt in attempts:
+        assert attempt.completer.startswith("my-model")
+        assert len(attempt.prompt_hash) == 32
+        assert len(attempt.calls) >= 2
+        assert sum(cost[key] for key in attempt.calls) > 0
 
 
 def test_talks_are_made_from_real_items(folder: Path) -> None:
