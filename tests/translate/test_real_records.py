@@ -92,7 +92,7 @@ def test_memory_and_glossary_reach_the_prompts_and_no_answer_is_paid_twice(folde
 
 
 def test_every_version_says_who_wrote_it_under_which_prompt_and_what_it_cost(folder: Path) -> None:
-    """Model, hash of the prompt, score and calls stand in the history; the ledger has the price of each call."""
+    """Model, hash of the prompt, score and calls stand in the history; the ledger has the price of each."""
     with sqlite3.connect(folder / "my_data" / "translated" / "calls.sqlite") as ledger:
         cost = dict(ledger.execute("SELECT key, sum(cost_usd) FROM attempts GROUP BY key"))
     made = list(read_records(folder / "my_data" / "translated" / "records.jsonl", Translation))
