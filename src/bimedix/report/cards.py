@@ -115,6 +115,7 @@ def model_card(run: Run) -> str:
             "assistant's words only in adapter phases.",
             "",
             _table(("phase", "steps", "tokens", "trainable", "share", "last loss"), phases),
+            *(line + "\n" for line in _scorers(run)),
             "## Results",
             "",
             render(found, "markdown") if found else "Not evaluated in this run.",
@@ -184,11 +185,19 @@ def _making(run: Run) -> list[str]:
             f"- Translation by `{completer.kind}` {completer.model}; accepted from score "
             f"{translate.threshold:g} without a failed integrity check."
         )
-        if outside := run.figures("translate").get("outside"):
-            out.append(
-                f"- Also scored by `{outside['scorer']}` (licence of the scorer: {outside['licence']})"
-            )
+        out += [f"- {line}" for line in _scorers(run)]
     return out
+
+
+def _scorers(run: Run) -> list[str]:
+    """Name the scorer beside the judge, with the licence under which it may be used."""
+    outside = run.figures("translate").get("outside")
+    if not outside:
+        return []
+    return [
+        f"Translations were also scored by `{outside['scorer']}`, whose licence is {outside['licence']}; "
+        f"{outside['sent_to_review']:,} were sent to review by it."
+    ]
 
 
 def _drops(run: Run) -> list[tuple[str, str, int]]:
