@@ -275,6 +275,24 @@ def test_batches_keep_to_the_providers_limits(
     assert sent == batches
 
 
+def test_calls_that_trickle_in_do_not_put_a_batch_off_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call every 10 ms, a batch after 50 ms of silence or 200 ms in all: sent while they still come."""
+    monkeypatch.setattr(batch, "MOST_GATHER_S", 0.2)
+    online, sent = online_of("openai", "http://h/v1"), []
+    completer = BatchCompleter(online, OpenAiBatches(online, poll_s=1.0))
+
+    async def trickle() -> None:
+        future: asyncio.Future[RawAnswer] = asyncio.get_running_loop().create_future()
+        completer._start = lambda work, futures: (work.close(), sent.append(len(futures)))  # type: ignore
+        for _ in range(50):
+            completer._enqueue(batch._Call("k", Request((), "p", "r"), b"x", future))
+            await asyncio.sleep(0.01)
+
+    asyncio.run(trickle())
+
+    assert 1 <= len(sent) <= 4
+
+
 @both
 def test_a_call_that_no_batch_can_hold_fails_alone(
     address: str, tmp_path: Path, shape: str, monkeypatch: pytest.MonkeyPatch

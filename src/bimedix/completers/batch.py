@@ -26,7 +26,9 @@ from bimedix.errors import BimedixError
 from bimedix.records import content_hash
 
 GATHER_S = 1.0
-"""A batch is closed when no call has come for so long."""
+"""A batch is closed when no call has come for so long, ..."""
+MOST_GATHER_S = 30.0
+"""... or when its first call has waited for so long."""
 LOOK_BACK_S = 8 * 86_400
 """Batches that the ledger has never heard of are not looked at when older: they have ended long ago."""
 
@@ -79,7 +81,7 @@ class BatchCompleter:
         self._lane = Lane(online.parallel)
         self._most_calls = min(calls, api.most_calls)
         self._queue: list[_Call] = []
-        self._queued_bytes = 0
+        self._queued_bytes, self._gather_until = 0, 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._adopted: list[_Batch] = []
         self._unsure: dict[str, tuple[Submission, asyncio.Task[None] | None]] = {}
@@ -136,6 +138,9 @@ class BatchCompleter:
     def _enqueue(self, call: _Call) -> None:
         if self._queue and self._queued_bytes + len(call.line) > self.api.most_bytes:
             self._submit()
+        loop = asyncio.get_running_loop()
+        if not self._queue:
+            self._gather_until = loop.time() + MOST_GATHER_S
         self._queue.append(call)
         self._queued_bytes += len(call.line)
         if self._timer:
@@ -143,7 +148,7 @@ class BatchCompleter:
         if len(self._queue) >= self._most_calls:
             self._submit()
         else:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._submit)
+            self._timer = loop.call_at(min(loop.time() + GATHER_S, self._gather_until), self._submit)
 
     def _submit(self) -> None:
         """Send what stands ready, in the background: as one batch, or call by call."""

@@ -58,14 +58,24 @@ def _spend(run: Run) -> str:
     rows = [
         (
             room, whole["calls"], whole["attempts"], whole["attempts_lost"], whole["tokens_in"],
-            whole["tokens_out"], f"${whole['cost_usd']:,.2f}{' and unpriced' * bool(whole['attempts_unpriced'])}",
-            f"${whole['possibly_more_usd']:,.2f}",
+            whole["tokens_out"], f"${whole['cost_usd']:,.2f}", f"${whole['possibly_more_usd']:,.2f}",
+            whole["attempts_unpriced"],
         )
         for room, spend in told.items() if spend and (whole := spend["whole_run"])
     ]  # fmt: skip
     if not rows:
         return ""
-    head = ("stage", "calls", "attempts", "lost", "tokens in", "tokens out", "cost", "possibly more")
+    head = (
+        "stage",
+        "calls",
+        "attempts",
+        "lost",
+        "tokens in",
+        "tokens out",
+        "cost",
+        "possibly more",
+        "unpriced",
+    )
     return "<h3>Calls to models, over all starts</h3>" + table(head, rows)
 
 
