@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 
 from bimedix.benchmarks import NINE
+from bimedix.evaluate.cells import Sheet
+from bimedix.evaluate.efficiency import Speed, efficiency_sheets
 from bimedix.evaluate.labels import labels
 from bimedix.evaluate.page import PARTS, recompute, render_page
+from bimedix.evaluate.ratings import Rated, rating_sheets
+from bimedix.evaluate.rationales import Similarity
+from bimedix.evaluate.reasons import rationale_sheets
 from bimedix.evaluate.room import run
+from bimedix.evaluate.rubric import JudgeAgreement, rubric_sheets
 from bimedix.evaluate.settings import Benchmark, Settings
 from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Table, make_table
@@ -122,6 +128,18 @@ def test_the_page_keeps_to_itself_and_escapes_names(nine: Table) -> None:
     assert "BiMediX-Bi: 57.6" in page, "published figures stand in the plot"
 
 
+def beside() -> list[Sheet]:
+    """Return the sheets of everything beside accuracy, with nothing in them."""
+    nobody = JudgeAgreement(2, 1, 0.0, 0.0, 0.0, 0.0, 0.0)
+    similar = Similarity("bimedix", "ROUGE-L", "en", 1, 0.5, 0.4, 0.6, "")
+    return [
+        *efficiency_sheets(Speed((), (), (), 0.64)),
+        *rubric_sheets([], nobody),
+        *rating_sheets(Rated((), (), (), 0)),
+        *rationale_sheets({"m": [similar]}),
+    ]
+
+
 def test_a_page_in_arabic_runs_from_the_right_and_leaves_no_english_heading(nine: Table) -> None:
     """Whatever sheet there is, its headings and notes are listed; only names of measures stay Latin."""
     told = labels("ar")
@@ -138,12 +156,17 @@ def test_a_page_in_arabic_runs_from_the_right_and_leaves_no_english_heading(nine
         "macro-4",
         "micro",
         "mmedbench",
+        "tau-b",
+        "rho",
+        "macro F1",
+        "",
     }
     mmedbench = [
         Prediction(f"{c}:{n}", c, "mmedbench", "m", "letters", 4, (0,), (n % 2,), n % 2 == 0, (0.0, -1.0))
         for c in ("en", "zh", "ja") for n in range(4)
     ]  # fmt: skip
     found = [*sheets(nine), *sheets(make_table(mmedbench, {}, draws=10))]
+    found += [sheet for sheet in beside() if "Table 5" not in sheet.title]
     texts = {text for sheet in found for text in (sheet.title, *sheet.header, *sheet.notes)}
     texts |= set(PARTS.values())
 

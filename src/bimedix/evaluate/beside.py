@@ -7,9 +7,12 @@ import msgspec
 
 from bimedix.evaluate.cells import EFFICIENCY, Sheet
 from bimedix.evaluate.efficiency import EFFICIENCY_FILE, Speed, efficiency_plot, efficiency_sheets
+from bimedix.evaluate.graded import RATINGS_FILE, RUBRICS_FILE, RubricReport
 from bimedix.evaluate.labels import Told
+from bimedix.evaluate.ratings import Rated, rating_sheets
 from bimedix.evaluate.rationales import Similarity
 from bimedix.evaluate.reasons import RATIONALES_FILE, rationale_sheets
+from bimedix.evaluate.rubric import rubric_sheets
 from bimedix.files import read_json
 
 
@@ -21,6 +24,11 @@ def sheets_beside(out: Path) -> list[Sheet]:
     if (out / RATIONALES_FILE).is_file():
         rows = msgspec.convert(read_json(out / RATIONALES_FILE), dict[str, list[Similarity]])
         found += rationale_sheets(rows)
+    if (out / RUBRICS_FILE).is_file():
+        report = msgspec.convert(read_json(out / RUBRICS_FILE), RubricReport)
+        found += rubric_sheets(report.scores, report.agreement)
+    if (out / RATINGS_FILE).is_file():
+        found += rating_sheets(msgspec.convert(read_json(out / RATINGS_FILE), Rated))
     return [sheet for sheet in found if sheet.rows or sheet.quoted]
 
 

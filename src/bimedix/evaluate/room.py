@@ -20,6 +20,7 @@ from bimedix.evaluate.beside import plots_beside, sheets_beside
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
 from bimedix.evaluate.efficiency import EFFICIENCY_FILE
 from bimedix.evaluate.exports import lm_eval_results
+from bimedix.evaluate.graded import RATINGS_FILE, RUBRICS_FILE, RubricRun, rate_answers
 from bimedix.evaluate.items import ROOM, Asked, find_file, ids_in, read_items, room_file
 from bimedix.evaluate.page import items_of, render_page
 from bimedix.evaluate.predict import from_reply, from_scores
@@ -62,6 +63,7 @@ class _Run:
     reports: dict[str, Any] = field(default_factory=dict)
     integrity: list[SetReport] = field(default_factory=list)
     watch: Stopwatch | None = None
+    rubrics: RubricRun | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     """Figures beside the table, for the summary."""
 
@@ -78,7 +80,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         raise MissingError(
             "[evaluate] names no benchmarks.\n  Add a table [[evaluate.benchmarks]] per test set."
         )
-    for name in (EFFICIENCY_FILE, RATIONALES_FILE, RATIONALE_ITEMS):
+    for name in (EFFICIENCY_FILE, RATIONALES_FILE, RATIONALE_ITEMS, RUBRICS_FILE, RATINGS_FILE):
         (out / name).unlink(missing_ok=True)  # of an earlier run with other settings
     with StageWriter(out, ROOM) as stage, Cache(out / "predictions.sqlite") as cache:
         read = [
@@ -94,6 +96,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         work = _Run(settings, context, _once(read, stage), cache)
         if settings.efficiency:
             work.watch = Stopwatch(settings.efficiency, work.asked, context)
+        if settings.rubrics:
+            work.rubrics = RubricRun(settings.rubrics, context)
         if settings.integrity != "off":
             training = [room_file(name, inputs, context.base) for name in settings.trained_on]
             work.integrity = check_sound(
@@ -111,6 +115,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
             stage.write(prediction)
         if work.watch and chosen:
             work.watch.time_completer(chosen, asker)
+        if work.rubrics and chosen:
+            work.rubrics.answer_remote(chosen)
     table = _table(work, predictions, items_of(out))
     write_json(out / TABLE, table)
     if work.watch:
@@ -118,6 +124,14 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
     if settings.with_rationale:
         found = compare_rationales(settings, context, work.asked, predictions, table, out)
         work.extra["rationales"] = msgspec.to_builtins(found)
+    if settings.ratings:
+        ratings = rate_answers(
+            settings.ratings, context, work.asked, predictions, out,
+            unfiltered=settings.unfiltered_rationales, confidence=settings.confidence,
+        )  # fmt: skip
+        work.extra["ratings"] = msgspec.to_builtins(ratings)
+    if work.rubrics:
+        work.extra["rubrics"] = msgspec.to_builtins(work.rubrics.finish(out, settings.confidence))
     _write_forms(table, settings, out)
     figures = _figures(table, work.reports) | {"integrity": msgspec.to_builtins(work.integrity)}
     return stage.summary(len(read), **figures, **work.extra)
@@ -192,6 +206,10 @@ def _from_models(work: _Run, inputs: Mapping[str, Path]) -> Iterator[Prediction]
                 yield from _scored(work, subject, protocol)
         if work.watch:
             work.watch.time_model(subject.model, subject.asker, subject.name, subject.end_id)
+        if work.rubrics:
+            work.rubrics.answer_local(
+                subject.model, subject.asker, subject.name, subject.end_id, work.settings.batch_tokens
+            )
         del subject  # before the next one is loaded: two copies of a large model do not fit
 
 

@@ -84,6 +84,46 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Rubrics:
+    """Answers to conversations, graded by criteria (HealthBench's files)."""
+
+    path: str = ""
+    """JSON Lines with prompt_id, prompt and rubrics; from the recipe's folder."""
+    judge: CompleterSettings | None = None
+    """Who grades; empty: answers and a sheet for people are written, and nothing is graded."""
+    marks: tuple[str, ...] = ()
+    """Filled copies of rubric_sheet.csv, one per person: how far the judge says the same."""
+    max_new_tokens: int = 512
+    """Longest answer in tokens."""
+    limit: int = 0
+    """Most conversations, the first ones by hash of the id; 0: all."""
+
+    def __post_init__(self) -> None:
+        if not self.path or self.limit < 0 or self.max_new_tokens < 1:
+            raise RecipeError("[evaluate.rubrics] needs a path, max_new_tokens >= 1 and limit >= 0.")
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Generated explanations, rated by people on blinded sheets."""
+
+    raters: int = 3
+    """Sheets that are written, each in another order."""
+    items: int = 30
+    """Answers per model and language on a sheet."""
+    highest: int = 5
+    """Ratings go from 1 to this."""
+    sheets: tuple[str, ...] = ()
+    """Filled sheets, one per person; from the recipe's folder."""
+    judge: CompleterSettings | None = None
+    """Who rates the same answers beside people; empty: nobody."""
+
+    def __post_init__(self) -> None:
+        if self.raters < 1 or self.items < 1 or self.highest < 2:
+            raise RecipeError("[evaluate.ratings] raters >= 1, items >= 1, highest >= 2.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """One table `[evaluate]` of a recipe."""
 
@@ -151,6 +191,10 @@ class Settings:
     `overlap`."""
     published: tuple[str, ...] = ()
     """Published tables to quote beside ours, by id, such as `bimedix-3`."""
+    rubrics: Rubrics | None = None
+    """Also answer conversations, and have the answers graded."""
+    ratings: Ratings | None = None
+    """Also write sheets of generated rationales for people to rate, and read filled ones."""
     efficiency: Timing | None = None
     """Also measure speed and memory by language, of a local model or an OpenAI-compatible endpoint."""
     page_languages: tuple[str, ...] = ("en",)
@@ -175,6 +219,12 @@ class Settings:
             raise RecipeError(
                 f"[evaluate.efficiency] a completer of kind '{self.completer.kind}' cannot be timed.\n"
                 "  Time a local model, or a completer of kind 'openai', which streams its answers."
+            )
+        if self.ratings and not self.with_rationale:
+            raise RecipeError("[evaluate.ratings] rates rationales: set `with_rationale = true` as well.")
+        if self.rubrics and not self.completer and self.template in (PLAIN, VERBATIM):
+            raise RecipeError(
+                f"[evaluate.rubrics] conversations need a chat template, not '{self.template}'."
             )
         if self.orders < 1 or (self.orders > 1 and LETTERS not in self.protocols):
             raise RecipeError(f"[evaluate] orders = {self.orders}: 1 or more, and with protocol `{LETTERS}`.")
@@ -208,7 +258,11 @@ def input_files(settings: Settings, base: Path) -> Iterator[Path]:
     own = (
         settings.model, settings.adapter, settings.tokenizer, settings.shots_path, settings.bertscore,
     )  # fmt: skip
-    named = (*own, *settings.trained_on, *files_of(settings.completer))
+    graded = settings.rubrics, settings.ratings
+    people = [*(graded[0].marks if graded[0] else ()), *(graded[1].sheets if graded[1] else ())]
+    rubrics = (settings.rubrics.path,) if settings.rubrics else ()
+    judges = [name for part in graded if part for name in files_of(part.judge)]
+    named = (*own, *people, *rubrics, *judges, *settings.trained_on, *files_of(settings.completer))
     yield from (base / name for name in named if name and (base / name).exists())
 
 
