@@ -236,3 +236,12 @@ def test_a_change_after_the_review_voids_the_approval(tmp_path: Path, harm: str)
         mix(tmp_path, [], review=given)
 
     assert not list((tmp_path / "mix").glob("*"))
+
+
+def test_a_mix_of_nothing_says_so_in_its_figures(tmp_path: Path) -> None:
+    """Every record is a test item: no text is left to compare, and nothing breaks."""
+    held = Origin("exams", split="test")
+    summary = mix(tmp_path, [vignette("a", origin=held)])
+
+    assert summary.written == 0
+    assert summary.figures["near_duplicates"]["texts_compared"] == 0

@@ -134,7 +134,7 @@ def check_gates(found: Survey, settings: Settings) -> None:
         raise BimedixError(
             f"mix: {len(found.void):,} reviewed records are not what the review let through: "
             f"{_listed(found.void, _NAMED)}.\n"
-            "  They were changed, added or doubled after it, so their approval is void. Run the review again."
+            "  They were changed or added after it, so their approval is void. Run the review again."
         )
 
 

@@ -295,9 +295,10 @@ def _write_passages(work: _Run, out: Path) -> dict[str, Any]:
     with RecordWriter(out / "passages.jsonl") as file:
         for _, offset, _ in sorted(work.passages):
             passage = _reread(work, offset)
-            if offset in work.repeats or not isinstance(passage, Passage):
+            if offset in work.repeats:
                 work.stage.drop(passage, NEARLY, place=work.repeats[offset])
                 continue
+            assert isinstance(passage, Passage)
             counts["read"] += 1
             counts["characters"] += len(passage.text)
             for piece, tokens in _pieces(passage, settings):

@@ -49,11 +49,11 @@ _COMMON: dict[str, frozenset[str]] = {
         "en": "the and is are you of with have this for your not",
         "es": "el los las que usted una es con está por tiene del su y",
         "fr": "le les des est vous une et avec pour dans votre pas qui du",
-        "ja": "の は を に が で と も です ます",
+        "ja": "の は を に が で と も",
         "zh": "的 是 您 了 不 我 你 和 这 为",
     }.items()
 }
-"""Words (zh and ja: characters) that tell languages of one script apart."""
+"""Words (zh, ja: characters) that tell languages of one script apart."""
 
 
 def dialogue_problems(
