@@ -5,6 +5,7 @@ audit would read it otherwise. Source: data.md, section 4.2.
 """
 
 from collections.abc import Sequence
+from sys import intern
 from typing import Literal
 
 from msgspec import Struct
@@ -26,8 +27,8 @@ class Entry(Struct, frozen=True):
     """Failed integrity checks."""
     score: float | None
     inclusion_probability: float
-    traits: dict[str, str] = {}
-    """What strata are made of: `kind`, `dataset`, `language` of the source, and `score` in steps of ten."""
+    stratum: str = ""
+    """The traits that the audit is split by, in words."""
 
 
 class Place(Struct, frozen=True):
@@ -41,21 +42,27 @@ class Place(Struct, frozen=True):
     inclusion_probability: float
 
 
-def entry_of(translation: Translation) -> Entry:
-    """Return what the queues need to know."""
+def entry_of(translation: Translation, strata: Sequence[str] = ()) -> Entry:
+    """Return what the queues need to know.
+
+    Args:
+        strata: traits to split the audit by: `kind`, `dataset` or `language` of the source, `score`.
+    """
     best = translation.attempts[translation.best] if translation.best >= 0 else None
     failed = sum(finding.severity == "error" for finding in best.findings) if best else 0
     version = content_hash(translation.target) if translation.target is not None else ""
     return Entry(
         translation.id, version, translation.route, failed, best.score if best else None,
-        translation.inclusion_probability, _traits(translation.source, best.score if best else None),
+        translation.inclusion_probability,
+        _stratum(translation.source, best.score if best else None, strata) if strata else "",
     )  # fmt: skip
 
 
-def _traits(source: Item, score: float | None) -> dict[str, str]:
+def _stratum(source: Item, score: float | None, strata: Sequence[str]) -> str:
     band = "none" if score is None else f"{10 * min(9, int(score // 10))}+"
     kind = str(source.__struct_config__.tag)
-    return {"kind": kind, "dataset": source.origin.dataset, "language": source.language, "score": band}
+    traits = {"kind": kind, "dataset": source.origin.dataset, "language": source.language, "score": band}
+    return intern(" · ".join(traits[name] for name in strata))
 
 
 def risk_queue(entries: Sequence[Entry], seed: int) -> list[Entry]:

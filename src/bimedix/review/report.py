@@ -117,7 +117,7 @@ class Report:
         """Bound the errors stratum by stratum; these certificates hold together, beside the one over all."""
         strata: dict[str, list[Entry]] = defaultdict(list)
         for entry in accepted:
-            strata[" · ".join(entry.traits[name] for name in self.settings.strata)].append(entry)
+            strata[entry.stratum].append(entry)
         audits = {name: (self._outcomes(members), len(members)) for name, members in strata.items()}
         found = certify_strata(audits, goal=self.settings.goal, alpha=self.settings.alpha)
         told = {name: asdict(one) | {"told": one.told()} for name, one in found.strata.items()}

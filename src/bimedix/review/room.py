@@ -47,7 +47,7 @@ _DROPS = {
 def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Apply the verdicts so far, let through what is accepted or approved, and write sheets for the rest."""
     file = _records_of(inputs)
-    entries = {t.id: entry_of(t) for t in read_records(file, Translation)}
+    entries = {t.id: entry_of(t, settings.strata) for t in read_records(file, Translation)}
     imported = import_sheets([_existing(context.base / name, out) for name in settings.verdicts])
     labels, unmatched = _match(imported.labels, imported.problems, entries)
     verdicts = _verdicts(file, labels)
