@@ -179,7 +179,7 @@ class Mixtral(nn.Module):
         for layer, policy in zip(self.model.layers, self.policies, strict=True):
             if policy == "layers" and torch.is_grad_enabled():
                 hidden = checkpoint(
-                    layer, hidden, angles, packed.lengths, use_reentrant=False,
+                    layer.forward, hidden, angles, packed.lengths, use_reentrant=False,
                     context_fn=lambda: routings(self.engine_state),
                 )  # fmt: skip
             else:

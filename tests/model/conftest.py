@@ -1,5 +1,7 @@
 """Tiny models that every test of this folder shares."""
 
+import contextlib
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -48,3 +50,31 @@ def randomise(model, std=0.1, seed=5):
 def with_values():
     """Return `randomise`."""
     return randomise
+
+
+@contextlib.contextmanager
+def noting_bytes(model):
+    """Yield a list that gets, at the end, the bytes that layers kept for backward, weights left out."""
+    from bimedix.model import norms
+
+    held, found, as_it_is = {}, [], norms.Watch.pack
+
+    def noted(self, tensor):
+        kept = as_it_is(self, tensor)
+        value = kept.x if isinstance(kept, norms._Again) else kept
+        held[value.untyped_storage().data_ptr()] = value
+        return kept
+
+    norms.Watch.pack = noted
+    try:
+        yield found
+    finally:
+        norms.Watch.pack = as_it_is
+    weights = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    found.append(sum(t.untyped_storage().nbytes() for at, t in held.items() if at not in weights))
+
+
+@pytest.fixture
+def kept_for_backward():
+    """Return `noting_bytes`."""
+    return noting_bytes

@@ -15,6 +15,7 @@ from bimedix.model.experts import run_experts
 from bimedix.model.lora import FrozenLinear, LoraLinear, device_of, start_a
 from bimedix.model.moe import ExpertOptions, Factors, Nf4Weights, PlainWeights
 from bimedix.model.nf4 import Nf4Weight, put_weight
+from bimedix.model.norms import use_lean_norms
 from bimedix.model.router import EngineState, Router
 from bimedix.model.settings import AdapterSettings
 
@@ -122,7 +123,7 @@ class MoeBlock(nn.Module):
 
 
 def install(model: Any) -> EngineState:
-    """Put our MoE block in the place of transformers', sharing its weights; returns the shared state.
+    """Put our MoE block and norms in the place of transformers', sharing weights; returns the shared state.
 
     Does nothing the second time. Dense models have no such block and keep their own.
     """
@@ -133,6 +134,7 @@ def install(model: Any) -> EngineState:
     config = model.config
     normalise = bool(getattr(config, "norm_topk_prob", True))
     for layer in model.model.layers:
+        use_lean_norms(layer)
         if hasattr(layer.mlp, "experts"):
             old = layer.mlp
             gate = Router(old.gate.weight, config.num_experts_per_tok, state, normalise=normalise)

@@ -116,6 +116,28 @@ class _InjectLosses(torch.autograd.Function):
         return grad_TE, None, None
 
 
+class _WideLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        return linear(x.to(dtype), weight.to(dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        dx = (dy @ weight.to(dy.dtype)).to(x.dtype)
+        dweight = (dy.T @ x.to(dy.dtype)).to(weight.dtype) if ctx.needs_input_grad[1] else None
+        return dx, dweight
+
+
+def wide_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x Wᵀ in at least float32 for x [T, in], keeping x for backward as it is and no wide copy."""
+    y: Tensor = _WideLinear.apply(x, weight)  # type: ignore[no-untyped-call]
+    return y
+
+
 class Router(nn.Module):
     """Scores experts in float32; frozen, trained in full, or with a low-rank adapter."""
 
@@ -139,13 +161,9 @@ class Router(nn.Module):
 
     def logits(self, x_TH: Tensor) -> Tensor:
         """Return raw scores, [T, E], in float32 (float64 stays)."""
-        dtype = torch.promote_types(x_TH.dtype, torch.float32)
-        x_TH = x_TH.to(dtype)
-        logits_TE = linear(x_TH, self.weight.to(dtype))
+        logits_TE = wide_linear(x_TH, self.weight)
         if self.lora_a is not None and self.lora_b is not None:
-            logits_TE = logits_TE + self.scale * linear(
-                linear(x_TH, self.lora_a.to(dtype)), self.lora_b.to(dtype)
-            )
+            logits_TE = logits_TE + self.scale * wide_linear(wide_linear(x_TH, self.lora_a), self.lora_b)
         return logits_TE
 
     def forward(self, x_TH: Tensor) -> tuple[Tensor, Tensor]:
