@@ -15,6 +15,7 @@ import click
 
 from bimedix import __version__
 from bimedix.errors import BimedixError, MissingError, UsageError, did_you_mean
+from bimedix.model.settings import MergeBase
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXTRAS = {"torch": "train", "transformers": "train", "accelerate": "train", "safetensors": "train",
@@ -463,15 +464,32 @@ def convert(source: Path, target: Path, source_lang: str, target_lang: str) -> N
     "--to",
     "form",
     required=True,
-    help="records, parquet, messages, sharegpt, mmedbench, mcq, instruction, or lm-eval (a folder of tasks).",
+    help="Records: records, parquet, messages, sharegpt, mmedbench, mcq, instruction, lm-eval (a folder of "
+    "tasks). A trained model: merged (a plain checkpoint), peft (adapters by expert), peft-fused.",
 )
 @click.option("--bare", is_flag=True, help="Only the format's own keys; what it has no place for is lost.")
-def export(source: Path, target: Path, form: str, bare: bool) -> None:
-    """Write the records of SOURCE (a file or a stage's folder) to TARGET in a format of the field."""
-    from bimedix.export import export_records
+@click.option(
+    "--over",
+    type=click.Choice(["auto", "stored", "dequantised"]),
+    default="auto",
+    show_default=True,
+    help="With merged: add to the base as stored, as NF4 has it, or as the adapters were trained over.",
+)
+@_options("quiet")
+def export(source: Path, target: Path, form: str, bare: bool, over: MergeBase, quiet: bool) -> None:
+    """Write SOURCE to TARGET in a format that other tools read.
+
+    SOURCE holds records (a file or a stage's folder), or a trained model (the folder of a run, of a training
+    stage, or of adapters).
+    """
+    from bimedix.export import MODEL_FORMS, export_model, export_records
     from bimedix.show import records_file
     from bimedix.stage import RECORDS
 
+    for known in MODEL_FORMS:
+        if form == known:
+            click.echo(export_model(source, target, known, over=over, progress=_progress(quiet, False)))
+            return
     tally = export_records(records_file(source, RECORDS), target, form, bare=bare)
     click.echo(f"{tally.written:,} records written to {target}")
     if form == "lm-eval":

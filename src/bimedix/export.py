@@ -1,13 +1,17 @@
-"""`bimedix export`: records into the formats that other tools read."""
+"""`bimedix export`: records and trained models into the formats that other tools read."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
-from bimedix.errors import UsageError, did_you_mean
+from bimedix.errors import MissingError, UsageError, did_you_mean
 from bimedix.files import Tally, read_any_records, write_parquet, write_records
 from bimedix.formats import FORMATS, format_named
+from bimedix.model.places import PEFT_CARD, find_parts
+from bimedix.model.settings import MergeBase
+from bimedix.progress import Progress
 from bimedix.records import Translation
 
 PLAIN: dict[str, Callable[[Path, Iterator[Struct]], Tally]] = {
@@ -16,6 +20,9 @@ PLAIN: dict[str, Callable[[Path, Iterator[Struct]], Tally]] = {
 }
 LM_EVAL = "lm-eval"
 NAMES = (*PLAIN, *FORMATS, LM_EVAL)
+ModelForm = Literal["merged", "peft", "peft-fused"]
+MODEL_FORMS: tuple[ModelForm, ...] = ("merged", "peft", "peft-fused")
+"""A plain checkpoint with the adapters added in; adapters for PEFT, per expert or fused as from 0.19 on."""
 
 
 def export_records(source: Path, target: Path, form: str, *, bare: bool = False) -> Tally:
@@ -30,8 +37,9 @@ def export_records(source: Path, target: Path, form: str, *, bare: bool = False)
         UsageError: no such format, or the target is the source.
     """
     if form not in NAMES:
+        known = (*NAMES, *MODEL_FORMS)
         raise UsageError(
-            f"--to {form}: no such format.{did_you_mean(form, NAMES)}\n  Known: {', '.join(NAMES)}."
+            f"--to {form}: no such format.{did_you_mean(form, known)}\n  Known: {', '.join(known)}."
         )
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the file that is read.\n  Name another one.")
@@ -50,3 +58,46 @@ def _exported(source: Path, *, whole: bool) -> Iterator[Struct]:
             yield record
         elif record.target is not None:
             yield record.target
+
+
+def export_model(
+    source: Path, target: Path, form: ModelForm, *, over: MergeBase = "auto", progress: Progress
+) -> str:
+    """Write a trained model for other tools; returns what was done, in a line.
+
+    Args:
+        source: folder of a run, of a training stage, or of adapters.
+        target: folder to write.
+        form: one of `MODEL_FORMS`.
+        over: of `merged`: add to the base as `stored` or `dequantised`; `auto`: as it was trained over.
+        progress: told shard by shard.
+
+    Raises:
+        MissingError: there is no model, or no adapters.
+        UsageError: the target is there.
+    """
+    from bimedix.model.layouts import convert_adapter
+    from bimedix.model.load import find_model
+    from bimedix.model.merge import merge_files
+
+    parts = find_parts(source)
+    if parts.adapter is None:
+        raise MissingError(f"{source}: holds no adapters; its model is a plain one already: {parts.base}.")
+    base = find_model(parts.base)
+    name = parts.base if parts.base.count("/") == 1 else base.name
+    if form == "merged":
+        found = merge_files(
+            base, parts.adapter, target, over=over, template=parts.template, base_name=name, progress=progress
+        )
+        return (
+            f"{found.matrices:,} matrices merged over {found.base}; logits differ from base plus adapters by "
+            f"{found.difference:.1e} at most, relative to the largest: {target}"
+        )
+    if target.exists():
+        raise UsageError(f"{target}: is there already.\n  Name another folder, or remove it first.")
+    if (parts.adapter / PEFT_CARD).exists():
+        raise UsageError(f"{parts.adapter}: is an adapter of PEFT already.")
+    count = convert_adapter(
+        base, parts.adapter, target, "fused" if form == "peft-fused" else "experts", parts.base
+    )
+    return f"{count:,} pairs written for PEFT: {target}"

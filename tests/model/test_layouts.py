@@ -89,3 +89,44 @@ def test_what_we_cannot_do_is_refused(base, tmp_path, with_values):
         read_peft(base(), tmp_path)
     with pytest.raises(UsageError, match="below the 4 experts"):
         write_peft(attach(base(), AdapterSettings(rank=2)), tmp_path, "experts")
+
+
+def test_fused_adapters_that_may_lie_either_way_round_are_refused(base, tmp_path, with_values):
+    """Before 0.19 PEFT swapped inputs and outputs; a version tells, or a shape that fits one way only."""
+    model = with_values(attach(base(), AdapterSettings(rank=4, router="lora")))
+    write_peft(model, tmp_path, "fused")
+    told = json.loads((tmp_path / PEFT_CARD).read_text())
+    (tmp_path / PEFT_CARD).write_text(json.dumps(told | {"peft_version": "0.18.1"}))
+    with pytest.raises(DataError, match="the other way round before"):
+        read_peft(base(), tmp_path)
+    (tmp_path / PEFT_CARD).write_text(json.dumps(told | {"peft_version": None}))
+    if model.config.hidden_size in (model.config.intermediate_size, 2 * model.config.intermediate_size):
+        with pytest.raises(DataError, match="fit either way round"):
+            read_peft(base(), tmp_path)
+    else:
+        read_peft(base(), tmp_path)
+
+
+def test_transposed_fused_adapters_are_refused(tmp_path, with_values):
+    """By their shapes, whatever the version says."""
+    from safetensors.torch import load_file, save_file
+
+    shape = TinySettings(hidden=64, ffn=96, layers=1, experts=4, vocab=300)
+    write_peft(
+        with_values(attach(tiny_model(shape), AdapterSettings(rank=4, router="lora"))), tmp_path, "fused"
+    )
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    places = [
+        name.removesuffix("lora_A.weight") for name in tensors if "experts" in name and "lora_A" in name
+    ]
+    for place in places:
+        a, b = tensors[f"{place}lora_A.weight"], tensors[f"{place}lora_B.weight"]
+        tensors[f"{place}lora_A.weight"], tensors[f"{place}lora_B.weight"] = (
+            b.T.contiguous(),
+            a.T.contiguous(),
+        )
+    save_file(tensors, file)
+
+    with pytest.raises(DataError, match=r"the model needs \[32, 64\] and \[192, 32\]"):
+        read_peft(tiny_model(shape), tmp_path)

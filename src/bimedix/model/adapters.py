@@ -63,17 +63,23 @@ def _named_linear(parent: nn.Module, head: str, parts: Mapping[str, str]) -> Ite
 
 def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapters as safetensors and their settings as JSON."""
-    from safetensors.torch import save_file
-
-    settings: AdapterSettings = model.adapter_settings
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in named_adapters(model)}
-    with written_whole(folder / WEIGHTS) as part:
-        save_file(tensors, part, metadata={"format": "pt"})
     base = getattr(model, "loaded_from", None)
-    told = {"format": 1, "architecture": type(model).__name__, "settings": asdict(settings)}
+    told = {"architecture": type(model).__name__}
     if base and Path(base) != (folder.parent / "base").resolve():
         told["base_model"] = base
-    write_json(folder / CARD, told)
+    write_adapter(folder, dict(named_adapters(model)), model.adapter_settings, told)
+
+
+def write_adapter(
+    folder: Path, tensors: Mapping[str, Tensor], settings: AdapterSettings, told: Mapping[str, str]
+) -> None:
+    """Write tensors under canonical names, and a card with their settings and what else is told."""
+    from safetensors.torch import save_file
+
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    with written_whole(folder / WEIGHTS) as part:
+        save_file(own, part, metadata={"format": "pt"})
+    write_json(folder / CARD, {"format": 1, **told, "settings": asdict(settings)})
 
 
 def read_adapter_settings(folder: Path) -> AdapterSettings:

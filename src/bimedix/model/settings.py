@@ -11,6 +11,7 @@ PAPER_TARGETS: tuple[Target, ...] = ("q", "k", "v", "w1", "w2", "w3", "gate")
 RouterMode: TypeAlias = Literal["frozen", "full", "lora"]
 BaseFormat: TypeAlias = Literal["plain", "nf4"]
 WeightFormat: TypeAlias = Literal["auto", "plain", "nf4"]
+MergeBase: TypeAlias = Literal["auto", "stored", "dequantised"]
 ScaleFormat: TypeAlias = Literal["auto", "float32", "bfloat16", "nested"]
 
 
