@@ -108,12 +108,12 @@ def test_findings_are_written_as_records_and_drawn_on_a_page(tmp_path: Path) -> 
     assert '<mark class="error"' in shown
 
 
-def test_a_term_that_became_another_is_found_by_a_glossary(tmp_path: Path) -> None:
-    (tmp_path / "terms.csv").write_text("en,ar,category\nwarfarin,وارفارين,drug\naspirin,أسبرين,drug\n")
-    (tmp_path / "pairs.csv").write_text("en,ar\nStop warfarin.,أوقف أسبرين.\n")
+def test_a_drug_that_became_another_is_found_by_a_glossary(tmp_path: Path) -> None:
+    (tmp_path / "terms.csv").write_text("en,ar,category\nzorvanib,زورفانيب,drug\nmelatrex,ميلاتركس,drug\n")
+    (tmp_path / "pairs.csv").write_text("en,ar\nStop zorvanib.,أوقف ميلاتركس.\n")
     report = check_files(tmp_path / "pairs.csv", glossary=tmp_path / "terms.csv")
 
-    assert counts(report) == {("term", "error"): 1}
+    assert counts(report) == {("drug", "error"): 1}
 
 
 def test_sides_that_do_not_fit_are_refused(tmp_path: Path) -> None:

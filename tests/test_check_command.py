@@ -94,9 +94,9 @@ def test_other_languages_a_glossary_a_page_and_one_check(tmp_path: Path) -> None
     (tmp_path / "terms.csv").write_text("en,fr,category\nwarfarin,warfarine,drug\naspirin,aspirine,drug\n")
     (tmp_path / "pairs.csv").write_text("source,target\nStop warfarin 5 mg.,Arrêtez l'aspirine 50 mg.\n")
     options = ("--target-lang", "fr", "--glossary", tmp_path / "terms.csv", "--html", tmp_path / "page.html")
-    result = check(tmp_path / "pairs.csv", *options, "--check", "term")
+    result = check(tmp_path / "pairs.csv", *options, "--check", "drug")
 
-    assert result.output.splitlines()[1].split() == ["term", "error", "1", "pairs.csv:2"]
+    assert result.output.splitlines()[1].split() == ["drug", "error", "1", "pairs.csv:2"]
     assert "Français" in (tmp_path / "page.html").read_text()
 
 

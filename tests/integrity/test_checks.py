@@ -196,3 +196,65 @@ def test_a_range_shares_its_scale(source: str, target: str, language: str, wrong
 def test_negation_is_matched_by_strength(source: str, target: str, language: str, wrong: bool) -> None:
     """A word that denies by its meaning may stand for a negation, if not for a word of its own kind."""
     assert ("negation" in errors(source, target, language=language)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "language", "wrong"),
+    [
+        ("Give ibuprofen 400 mg.", "أعطِ الإيبوبروفين 400 ملغ.", "ar", False),
+        ("Give ibuprofen 400 mg.", "أعطِ البروفين 400 ملغ.", "ar", False),
+        ("Give ibuprofen 400 mg.", "أعطِ النابروكسين 400 ملغ.", "ar", True),
+        ("Give paracetamol 1 g.", "Дайте ацетаминофен 1 г.", "ru", False),
+        ("Give paracetamol 1 g.", "Дайте трамадол 1 г.", "ru", True),
+        ("Give adrenaline 1 mg.", "静脉注射肾上腺素1毫克。", "zh", False),
+        ("Give adrenaline 1 mg.", "静脉注射阿托品1毫克。", "zh", True),
+        ("Give warfarin 5 mg.", "Administre 5 mg.", "es", True),
+    ],
+)
+def test_drugs_are_known_by_their_letters_and_by_their_sound(
+    source: str, target: str, language: str, wrong: bool
+) -> None:
+    """Another spelling or a brand passes; another drug does not, and none neither. No glossary is given."""
+    assert ("drug" in errors(source, target, language=language)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "labelled", "wrong"),
+    [
+        (("وارفارين", "هيبارين", "أسبرين"), ("أ) وارفارين", "ب) هيبارين", "ج) أسبرين"), False),
+        (("هيبارين", "وارفارين", "أسبرين"), ("ب) وارفارين", "أ) هيبارين", "ج) أسبرين"), True),
+    ],
+)
+def test_options_keep_their_order_and_their_labels(
+    options: tuple[str, ...], labelled: tuple[str, ...], wrong: bool
+) -> None:
+    """Options that changed places, by what they name or by the label they begin with, are an error."""
+    plain = question("en", ("warfarin", "heparin", "aspirin")), question("ar", options)
+    lettered = question("en", ("A) warfarin", "B) heparin", "C) aspirin")), question("ar", labelled)
+
+    assert any(f.check == "option" and f.severity == "error" for f in check_pair(*plain)) is wrong
+    assert any(f.check == "letter" and f.severity == "error" for f in check_pair(*lettered)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "wrong"),
+    [
+        ("Give it for 7 days.", "يُعطى لمدة أسبوع.", False),
+        ("Give it for 7 days.", "يُعطى لمدة شهر.", True),
+        ("A 72-year-old man fell.", "سقط رجل في الثانية والسبعين من عمره.", False),
+        ("A 72-year-old man fell.", "سقط رجل في الثانية والستين من عمره.", True),
+        ("The load is 2 × 10⁵ copies/mL.", "الحمل 200000 نسخة/مل.", False),
+        ("The load is 2 × 10⁵ copies/mL.", "الحمل 20000 نسخة/مل.", True),
+        ("It began two days ago.", "بدأ قبل يومين.", False),
+        ("It began two days ago.", "بدأ قبل ستة أيام.", True),
+        ("The target is 130/80 mmHg.", "الهدف 130/80 ملم زئبق.", False),
+        ("The target is 130/80 mmHg.", "الهدف 80/130 ملم زئبق.", True),
+        ("Take 75 mg daily.", "خذ 75 ملغ يوميًا.", False),
+        ("Take 75 mg daily.", "خذ 75 ملغ أسبوعيًا.", True),
+        ("Take 10 units at bedtime.", "خذ 10 وحدات عند النوم.", False),
+        ("Give 500 mg by mouth.", "يُعطى 500 عن طريق الفم.", True),
+    ],
+)
+def test_quantities_in_another_form_are_the_same(source: str, target: str, wrong: bool) -> None:
+    """A week is seven days, an age may be an ordinal, a power may be written out; other values are errors."""
+    assert bool({"number", "unit", "frequency"} & errors(source, target)) is wrong

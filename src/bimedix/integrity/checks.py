@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bimedix.integrity import doses, options, polarity, quantities, sides, surface, terms
+from bimedix.integrity import doses, drugs, options, polarity, quantities, sides, surface, terms
 from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.integrity.terms import Glossary
 from bimedix.records import Finding, Item, MultipleChoice, item_fields
@@ -46,7 +46,8 @@ CHECKS: dict[str, Check] = {
         Check("frequency", doses.check_frequency, "error", "how often a drug is given, in times per day"),
         Check("route", doses.check_route, "error", "by which way a drug is given"),
         Check("dose", doses.check_tuples, "error", "each dose keeps its own frequency and drug"),
-        Check("term", terms.check_terms, "error", "no drug or term became another (needs a glossary)"),
+        Check("drug", drugs.check_drugs, "error", "each drug is named, by letters or by sound, and no other"),
+        Check("term", terms.check_terms, "warning", "no term became another (needs a glossary)"),
         Check("identifier", terms.check_identifiers, "error", "names with digits keep them: B12, CD4, IL-6"),
         Check("side", sides.check_sides, "error", "left / right, before / after and other opposites kept"),
         Check("negation", polarity.check_negation, "error", "negation and EXCEPT neither dropped nor added"),

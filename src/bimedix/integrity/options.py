@@ -3,11 +3,16 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import permutations
 from typing import NamedTuple
 
+from rapidfuzz.distance import Levenshtein
+
+from bimedix.integrity.drugs import drug_reader
 from bimedix.integrity.folding import fold
 from bimedix.integrity.lexicon import plain_forms
 from bimedix.integrity.pair import Findings, Pair, Side
+from bimedix.integrity.sounds import consonants
 from bimedix.languages import LANGUAGES, language
 from bimedix.records import Finding, MultipleChoice
 from bimedix.text import normalise
@@ -37,6 +42,68 @@ def check_options(source: MultipleChoice, target: MultipleChoice) -> Iterator[Fi
     yield from _empty(source, target)
     yield from _equal(source.options, target.options)
     yield from _labels(source, target)
+    yield from _order(source, target)
+
+
+_MOST = 6
+"""Options above which their order is not looked at: all orders are tried."""
+
+
+def _order(source: MultipleChoice, target: MultipleChoice) -> Iterator[Finding]:
+    """Yield options that fit those of the source better in another order.
+
+    Told by numbers, drugs, routes, sides, names that sound alike, and all / none of the above; what says
+    nothing of that kind may stand anywhere.
+    """
+    if len(source.options) != len(target.options) or not 2 <= len(source.options) <= _MOST:
+        return
+    mine = [_traits(Side(text, source.language)) for text in source.options]
+    theirs = [_traits(Side(text, target.language)) for text in target.options]
+    fit = [[_fit(one, other) for other in theirs] for one in mine]
+    straight = tuple(range(len(mine)))
+
+    def total(order: tuple[int, ...]) -> float:
+        return sum(fit[index][place] for index, place in enumerate(order))
+
+    best = max(permutations(straight), key=lambda order: (total(order), order == straight))
+    if total(best) >= total(straight) + 1:
+        told = ", ".join(str(best.index(place) + 1) for place in straight)
+        yield Finding(
+            "option", "error", f"the options fit those of the source in the order {told}", "options"
+        )
+
+
+def _traits(side: Side) -> tuple[frozenset[object], frozenset[str]]:
+    """Return what an option names for sure, and how its words sound."""
+    sure: set[object] = {number.value for number in side.numbers if number.form == "digits"}
+    sure |= {name.text for name in side.identifiers if name.text.isascii()}
+    sure |= set(_CAPITALS.findall(side.folded.cased))
+    sure |= {cue.value for cue in drug_reader(side.code).read(side)}
+    sure |= {name for name, cues in side.cues.items() if cues and name.startswith(_TELLING)}
+    sure.add(_catch_all(side))
+    heard = (
+        {consonants(word) for word in _WORD.findall(side.folded.lower)}
+        if drug_reader(side.code).spoken
+        else set()
+    )
+    return frozenset(sure - {None}), frozenset(word for word in heard if len(word) >= 3)
+
+
+_TELLING = ("routes.", "sides.")
+_CAPITALS = re.compile(r"(?<![A-Za-z])(?:[A-Z][A-Za-z]*[A-Z]|[B-HJ-Z])(?![A-Za-z])")
+"""Acronyms and single letters, which stay in Latin script: CCP, hepatitis B."""
+_WORD = re.compile(r"[^\W\d_]{4,}")
+
+
+def _fit(
+    one: tuple[frozenset[object], frozenset[str]], other: tuple[frozenset[object], frozenset[str]]
+) -> float:
+    """Return how much two options have in common; a word that sounds alike counts as one thing named."""
+    alike = sum(any(Levenshtein.normalized_similarity(a, b) >= _ALIKE for b in other[1]) for a in one[1])
+    return len(one[0] & other[0]) + alike
+
+
+_ALIKE = 0.8
 
 
 _LABEL = re.compile(r"\s*[(\[]?(?P<label>[^\W_]{1,2})[)\].:،、．。-]+(?=\s|[^\x00-\x7f])")
