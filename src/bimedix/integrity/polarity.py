@@ -25,10 +25,11 @@ from bimedix.languages import language
 
 _REACH = {True: 70, False: 20}
 """Characters between two words of one negation, where words are spaced and where not."""
-_REPEATED = 30
-"""Characters between two signs of which the second only repeats the first."""
+_CLOSE, _FAR = 20, 60
+"""Characters between two signs of which the second only repeats the first: surely, and perhaps."""
 _TWICE = 30
 """Characters between a negation and the soft sign that it takes back: must not be interrupted."""
+_COMMAS = frozenset(",،，")
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
 
 
@@ -49,14 +50,15 @@ class Signs(NamedTuple):
     lower: str
     conjunctions: frozenset[str]
 
-    @property
-    def coordinated(self) -> int:
-        """How many firm signs may repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
-        near = ((a, b) for a, b in pairwise(self.firm) if b.start - a.end <= _REPEATED)
+    def repeated(self, reach: int) -> int:
+        """How many firm signs only repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
+        near = ((a, b) for a, b in pairwise(self.firm) if b.start - a.end <= reach)
         return sum(self._links(self.lower[a.end : b.start]) for a, b in near)
 
     def _links(self, gap: str) -> bool:
         words = gap.split()
+        if not (_CLAUSE_ENDS | _COMMAS if len(gap) <= _CLOSE else _CLAUSE_ENDS).isdisjoint(gap):
+            return False
         return not self.conjunctions.isdisjoint(words) or words[-1:] == ["و"]
 
     def within(self, start: int, end: int) -> "Signs":
@@ -88,7 +90,9 @@ def signs(side: Side) -> Signs:
 
     soft = longest_of(found("soft", "affixed", "denials"))
     joined = found("joined")
-    firm = _whole(found("negation", "except"), [*soft, *joined])
+    firm = [cue for cue in joined if _written(side, cue) in _FIRM_AS_WRITTEN]
+    joined = [cue for cue in joined if cue not in firm]
+    firm += _whole(found("negation", "except"), [*soft, *joined])
     reach = _REACH[language(side.code).spaced]
     firm = sorted([*firm, *_alone(joined, firm, lower, reach)], key=_START)
     said = _covered(lower, firm)
@@ -105,6 +109,15 @@ def signs(side: Side) -> Signs:
 @cache
 def _conjunctions(code: str) -> frozenset[str]:
     return frozenset(form for form in plain_forms(code, "options", "joins") if form.isalpha())
+
+
+_FIRM_AS_WRITTEN = frozenset({"ألا", "أَلا", "ألّا"})
+"""Joined signs that are firm by a letter which folding takes away: not ألا, and not إلا, except."""
+
+
+def _written(side: Side, cue: Cue) -> str:
+    start, end = side.folded.original((cue.start, cue.end))
+    return side.text[start:end]
 
 
 def _whole(cues: Sequence[Cue], words: Sequence[Cue]) -> list[Cue]:
@@ -188,7 +201,7 @@ def _dropped(source: Signs, target: Signs) -> bool:
     "no X and no Y" may become one negation of both, or two of each other.
     """
     spare = max(0, len(target.soft) - len(source.soft)) + max(0, len(target.limits) - len(source.limits))
-    merged = len(source.firm) - source.coordinated > len(target.firm) - target.coordinated + spare
+    merged = len(source.firm) - source.repeated(_CLOSE) > len(target.firm) - target.repeated(_CLOSE) + spare
     plain = len(source.firm) + len(source.denials) + len(source.limits)
     plain += len(source.affixed) if source.firm else 0
     return (
@@ -199,7 +212,7 @@ def _dropped(source: Signs, target: Signs) -> bool:
 def _added(source: Signs, target: Signs) -> bool:
     spare = max(0, len(source.soft) - len(target.soft)) + max(0, len(source.weak) - len(target.weak))
     spare += len(source.firm) + len(source.idioms) + len(source.limits)
-    if len(target.firm) - target.coordinated <= spare:
+    if len(target.firm) - target.repeated(_FAR) <= spare:
         return False
     return len(target.soft) <= len(source.soft) or not any(
         _near(firm, soft, target.lower, _TWICE) for firm in target.firm for soft in _beside(firm, target.soft)
