@@ -487,7 +487,7 @@ def peak_mib(work: Callable[[], object]) -> float:
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_many_small_records(tmp_path: Path) -> None:
-    """Sixteen thousand records hold no more than two thousand do; asked, and answered by the ledger."""
+    """Eight thousand records hold no more than one thousand do; asked, and answered by the ledger."""
 
     def work(count: int) -> None:
         talks = ask_all(f"tiny {number}" for number in range(count))
@@ -497,9 +497,9 @@ def test_memory_stays_flat_over_many_small_records(tmp_path: Path) -> None:
             pass
 
     with running_stub() as address:
-        few = peak_mib(lambda: work(2_000))
-        many = peak_mib(lambda: work(16_000))
-        again = peak_mib(lambda: work(16_000))
+        few = peak_mib(lambda: work(1_000))
+        many = peak_mib(lambda: work(8_000))
+        again = peak_mib(lambda: work(8_000))
 
-        assert read_ledger(address)["billed"] == 16_000
+        assert read_ledger(address)["billed"] == 8_000
     assert max(many, again) - few < 16
