@@ -66,7 +66,7 @@ class Plan:
     largest_micro_batch: int
     """Tokens that fit on the device, with these settings otherwise; 0: not even the smallest."""
     sharded_bytes: float
-    """Bytes on each of eight devices that share gradients' moments."""
+    """Bytes on each of eight devices that share adapters, gradients and moments (FSDP2)."""
     flops: Flops
     """Per token, at the mean length of a document, under the policy of most layers."""
     tokens_per_s: float
@@ -105,7 +105,6 @@ def plan(
     budget = settings.memory_gb * 1e9 or card.memory * (1 - SPARE_SHARE)
     batch = settings.max_tokens_per_micro_batch
     found = layer_plan(shape, settings, batch, budget, rates=rates, context=tokens_per_document)
-    eighth = layer_plan(shape, settings, batch, budget, rates=rates, context=tokens_per_document, shards=8)
     parts, trained = count_parameters(shape), trainable_parameters(shape, settings.adapter)
     rate = batch / found.seconds
     return Plan(
@@ -114,7 +113,7 @@ def plan(
         trainable_share=trained / parts.total,
         layers=found,
         largest_micro_batch=_largest(shape, settings, budget),
-        sharded_bytes=eighth.total_bytes,
+        sharded_bytes=found.total_bytes - found.memory.adapters * 7 / 8,
         flops=training_flops(shape, settings.adapter, tokens_per_document, max(POLICIES, key=found.count)),
         tokens_per_s=rate,
         dequantise_share=found.unpack_seconds / found.seconds,
@@ -172,7 +171,7 @@ def describe(found: Plan) -> str:
         f"recompute    {counts}"
         + (f"; experts of {layers.resident_layers} layers stay unpacked" if layers.resident_layers else ""),
         f"micro-batch  at most {largest:,} tokens" if largest else "micro-batch  none fits",
-        f"sharded      {found.sharded_bytes / giga:,.1f} GB on each of 8 devices that share the moments",
+        f"sharded      {found.sharded_bytes / giga:,.1f} GB on each of 8 devices under FSDP2",
         f"FLOPs        {found.flops.total / giga:,.1f} G per token",
         f"tokens/s     {found.tokens_per_s:,.0f} per device, estimated "
         f"({100 * found.dequantise_share:.0f} % unpacking NF4); BiMediX: {PAPER_TOKENS_PER_S:,} per A100",
