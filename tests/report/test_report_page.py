@@ -1,12 +1,14 @@
 """The report: text is escaped and in order, plots hold their values, cards are made from records."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bimedix.figures.page import Markup, block, cell, table
 from bimedix.figures.plots import bars, histogram, lines
 from bimedix.report.cards import _front, _size
 from bimedix.report.facts import held_against
-from bimedix.report.sections import _outside
+from bimedix.report.sections import _outside, training_section
 
 
 def test_record_text_cannot_become_markup() -> None:
@@ -102,3 +104,26 @@ def test_what_a_mix_was_not_held_against_is_said() -> None:
     assert said[4].startswith("7 near-duplicates were left out; 4 pairs read alike")
     assert held_against({"on": False}, None) == ["Not held against any test set: `decontaminate` is off."]
     assert held_against(None, None) == []
+
+
+def test_the_loss_on_held_back_data_is_a_line_of_its_own() -> None:
+    """Where a phase was validated as it went on; a phase without validations has one line."""
+    phase = {
+        "mode": "full", "steps": 2, "tokens": 9, "supervised_tokens": 4, "trainable_parameters": 5,
+        "trainable_share": 1.0, "loss": 2.0, "validation_loss": 2.5,
+    }  # fmt: skip
+    steps = [
+        {"phase": 0, "step": 1, "loss": 3.0, "validation_loss": 3.5},
+        {"phase": 0, "step": 2, "loss": 2.0},
+    ]
+    run = SimpleNamespace(
+        figures=lambda room: {"phases": [phase]},
+        rows=lambda room, name: steps,
+        recipe=SimpleNamespace(rooms={"train": SimpleNamespace(base="other")}),
+    )
+    told = training_section(run)  # type: ignore[arg-type]
+
+    assert told.count("<polyline") == 2
+    assert "1: all weights, held back" in told
+    steps[0].pop("validation_loss")
+    assert training_section(run).count("<polyline") == 1  # type: ignore[arg-type]

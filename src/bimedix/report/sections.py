@@ -265,7 +265,10 @@ def training_section(run: Run) -> str:
         return ""
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in run.rows("train", "metrics.jsonl"):
-        curves.setdefault(_phase_name(figures, row["phase"]), []).append((row["step"], row["loss"]))
+        name = _phase_name(figures, row["phase"])
+        curves.setdefault(name, []).append((row["step"], row["loss"]))
+        if row.get("validation_loss") is not None:
+            curves.setdefault(f"{name}, held back", []).append((row["step"], row["validation_loss"]))
     rows = [
         (
             _phase_name(figures, number), phase["steps"], phase["tokens"], phase["supervised_tokens"],
