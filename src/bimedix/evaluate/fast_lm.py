@@ -1,6 +1,6 @@
 """A model class for lm-evaluation-harness: its tasks unchanged, scored by our planner. Needs lm-eval.
 
-    python -m bimedix.evaluate.fast_lm run --model bimedix --model_args pretrained=FOLDER --tasks medmcqa
+    python -m bimedix.evaluate.fast_lm run --model_args pretrained=FOLDER --tasks medmcqa --model bimedix
 
 `bimedix` takes all arguments of the harness's own `hf`, and `adapter=FOLDER` for an adapter of ours. What
 the options of a question share is read once, few-shot examples once per task, and the vocabulary is met at

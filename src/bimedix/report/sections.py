@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from bimedix.benchmarks import published_rows
+from bimedix.evaluate.beside import sheets_beside
 from bimedix.evaluate.sheets import sheets
 from bimedix.evaluate.table import Table
 from bimedix.evaluate.tables import read_table
@@ -13,6 +14,7 @@ from bimedix.figures.page import Markup, block, page, table
 from bimedix.figures.plots import bars, histogram, lines
 from bimedix.languages import LANGUAGES
 from bimedix.pages import block as blocks
+from bimedix.path import stage_folder
 from bimedix.records import Attempt, Translation, item_fields
 from bimedix.report.facts import DECONTAMINATION, Run, held_against
 
@@ -325,7 +327,8 @@ def evaluation_section(run: Run) -> str:
     found = read_table(told)
     quote = run.recipe.rooms["evaluate"].published
     parts = ["<h2>Evaluation</h2>", _accuracy_plot(found)]
-    for sheet in sheets(found, quote=quote):
+    beside = sheets_beside(stage_folder(run.folder, "evaluate"))
+    for sheet in [*sheets(found, quote=quote), *beside]:
         rows = [*sheet.rows, *sheet.quoted]
         quoted = frozenset(range(len(sheet.rows), len(rows)))
         notes = "".join(f'<p class="note">{block(note)}</p>' for note in sheet.notes)
