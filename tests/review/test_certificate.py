@@ -103,6 +103,8 @@ def test_a_stratum_pays_for_its_company() -> None:
     assert (alone.certified, both.certified) == (True, False)
     assert both.strata["a"].bound > alone.bound == alone.strata["a"].bound
     assert both.strata["b"].certified
+    assert "with 97.5% confidence" in both.strata["a"].told()
+    assert "with 95% confidence" in alone.strata["a"].told()
     assert both.bound == pytest.approx(0.25 * both.strata["a"].bound + 0.75 * both.strata["b"].bound)
 
 

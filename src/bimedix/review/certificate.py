@@ -130,7 +130,7 @@ class Certificate:
 
     def told(self) -> str:
         """Say it in one line."""
-        share = f"at most {self.bound:.2%} errors with {1 - self.alpha:.0%} confidence"
+        share = f"at most {self.bound:.2%} errors with {100 - 100 * self.alpha:.4g}% confidence"
         go = "" if self.certified else f"; {self.reviews_to_go:,} more clean reviews reach {self.goal:.1%}"
         return f"{share} ({self.errors} errors in {self.reviews:,} audits of {self.population:,}){go}"
 
