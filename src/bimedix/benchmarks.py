@@ -65,6 +65,7 @@ class Registered:
     """A test set that nothing of may be trained on, and how its items are told from others."""
 
     name: str
+    title: str
     items: int
     """Questions it was published with."""
     language: str
@@ -74,10 +75,9 @@ class Registered:
     subject: str = ""
     """Only items of this subject; empty: all."""
 
-    def holds(self, dataset: str, split: str, language: str, subject: str | None) -> bool:
-        """Tell whether an item with such an origin is one of this set."""
-        here = (dataset, split) in self.places and language == self.language
-        return here and self.subject in ("", subject)
+    def holds(self, dataset: str, split: str, subject: str | None) -> bool:
+        """Tell whether an item with such an origin is one of this set, in whatever language."""
+        return (dataset, split) in self.places and self.subject in ("", subject)
 
 
 _PLACES = {
@@ -95,15 +95,20 @@ REGISTERED: dict[str, Registered] = {
     row.name: row
     for row in (
         *(
-            Registered(n, t.items, "en", _PLACES.get(n, _MMLU), "" if n in _PLACES else n.replace("_", " "))
+            Registered(
+                n, t.title, t.items, "en", _PLACES.get(n, _MMLU), "" if n in _PLACES else n.replace("_", " ")
+            )
             for n, t in NINE.items()
         ),
         *(
-            Registered(f"mmedbench_{code}", tested, code, (("mmedbench", "test"), (_UPSTREAM[code], "test")))
+            Registered(
+                f"mmedbench-{code}", f"MMedBench, {code}", tested, code,
+                (("mmedbench", "test"), (_UPSTREAM[code], "test")),
+            )
             for code, (_, tested) in MMEDBENCH.items()
         ),
     )
-}
+}  # fmt: skip
 """All test sets of both papers; the mix holds training data against them and names those that are absent."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bimedix.benchmarks import NINE
+from bimedix.benchmarks import NINE, REGISTERED
 from bimedix.errors import MissingError, UsageError
 from bimedix.evaluate import room
 from bimedix.evaluate.room import TABLE
@@ -115,12 +115,6 @@ def _name(path: Path) -> tuple[str, str]:
     return name, language if language in LANGUAGES else ""
 
 
-MMLU, OTHERS = "mmlu_medical", {"medmcqa": "medmcqa", "medqa": "medqa_usmle_4", "pubmedqa": "pubmedqa"}
-"""The six MMLU columns go by subject, the other three by data set."""
-TESTED = {"medmcqa": ("validation",), "pubmedqa": ("test", ""), "medqa": ("test",), MMLU: ("test",)}
-"""Splits that BiMediX tests on. PubMedQA without its list of test ids has no split."""
-
-
 def _nine(items: Sequence[Path]) -> tuple[Benchmark, ...]:
     """Return the nine columns as far as the files hold them, in every language that they hold.
 
@@ -133,7 +127,7 @@ def _nine(items: Sequence[Path]) -> tuple[Benchmark, ...]:
         for record in read_any_records(file):
             item = record.target if isinstance(record, Translation) else record
             if isinstance(item, MultipleChoice) and (column := _column(item)):
-                subject = item.subject or "" if item.origin.dataset == MMLU else ""
+                subject = REGISTERED[column].subject
                 found[column, str(file), item.origin.dataset, item.origin.split, subject] = None
     if not found:
         raise MissingError(
@@ -147,12 +141,11 @@ def _nine(items: Sequence[Path]) -> tuple[Benchmark, ...]:
 
 
 def _column(item: MultipleChoice) -> str:
-    """Return the column of an item; empty: none."""
-    dataset = item.origin.dataset
-    if item.origin.split not in TESTED.get(dataset, ()) or not item.answers:
-        return ""
-    name = OTHERS.get(dataset) or (item.subject or "").replace(" ", "_")
-    return name if name in NINE else ""
+    """Return the column of an item; empty: none. PubMedQA without its list of test ids has no split."""
+    at = item.origin
+    split = at.split or ("test" if at.dataset == "pubmedqa" else "")
+    held = (name for name in NINE if REGISTERED[name].holds(at.dataset, split, item.subject))
+    return next(held, "") if item.answers else ""
 
 
 def _with_model(settings: Settings, model: str) -> tuple[Settings, dict[str, Path]]:

@@ -56,11 +56,13 @@ def list_checks() -> Rows:
 
 def list_benchmarks() -> Rows:
     """Return the nine columns of BiMediX and the six of MMedBench."""
-    from bimedix.benchmarks import MMEDBENCH, NINE
+    from bimedix.benchmarks import REGISTERED
 
-    rows: Rows = [("benchmark", "items", "what")]
-    rows += [(name, str(row.items), row.title) for name, row in NINE.items()]
-    return rows + [(f"mmedbench-{c}", str(test), f"MMedBench, {c}") for c, (_, test) in MMEDBENCH.items()]
+    head: Rows = [("benchmark", "items", "what", "told by data set/split")]
+    return head + [
+        (name, str(row.items), row.title, ", ".join(map("/".join, row.places)))
+        for name, row in REGISTERED.items()
+    ]
 
 
 LISTINGS: dict[str, Callable[[], Rows]] = {

@@ -160,12 +160,13 @@ def test_a_page_shows_pairs_beside_each_other(tmp_path: Path) -> None:
 
 
 def test_registered_sets_are_counted_and_absent_ones_named(tmp_path: Path) -> None:
-    """One set is whole, one is there in part, and the others are named as absent."""
+    """One set is whole (a translation adds nothing to it), one is there in part, and the others are named."""
     row = REGISTERED["medical_genetics"]
     whole = [
         vignette(f"g{n}", f"gene {n}", origin=Origin("mmlu_medical", split="test"), subject=row.subject)
         for n in range(row.items)
     ]
+    whole.append(structs.replace(whole[0], id="g0@ar", language="ar"))
     part = [vignette("v", "one of many", origin=Origin("medmcqa", split="validation"))]
     summary = mix(tmp_path, [vignette("a"), *whole, *part])
     told = json.loads((tmp_path / "mix" / "decontamination.json").read_text())
@@ -177,18 +178,18 @@ def test_registered_sets_are_counted_and_absent_ones_named(tmp_path: Path) -> No
 
 
 def test_absent_sets_can_be_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"15 registered test sets .* clinical_knowledge, .*mmedbench_es"):
+    with pytest.raises(MissingError, match=r"15 registered test sets .* clinical_knowledge, .*mmedbench-es"):
         mix(tmp_path, [vignette("a")], replace(SETTINGS, registered="refuse"))
 
     assert not list((tmp_path / "mix").glob("*"))
 
 
-def test_every_registered_set_is_told_by_data_set_split_and_language() -> None:
-    """MMedBench's languages count where they come from as well; a translation is no item of the set."""
-    assert REGISTERED["mmedbench_zh"].holds("medqa", "test", "zh", None)
-    assert REGISTERED["mmedbench_zh"].holds("mmedbench", "test", "zh", None)
-    assert not REGISTERED["medqa_usmle_4"].holds("medqa", "test", "ar", None)
-    assert not REGISTERED["anatomy"].holds("mmlu_medical", "test", "en", "college biology")
+def test_every_registered_set_is_told_by_data_set_split_and_subject() -> None:
+    """MMedBench's languages count where they come from as well."""
+    assert REGISTERED["mmedbench-zh"].holds("medqa", "test", None)
+    assert REGISTERED["mmedbench-zh"].holds("mmedbench", "test", None)
+    assert not REGISTERED["medqa_usmle_4"].holds("medqa", "train", None)
+    assert not REGISTERED["anatomy"].holds("mmlu_medical", "test", "college biology")
     assert sum(row.items for row in REGISTERED.values()) == 7_045 + 8_518
 
 

@@ -42,9 +42,8 @@ class Survey:
         self.tests.add(item)
         at = item.origin
         for name, row in REGISTERED.items():
-            self.indexed[name] += row.holds(
-                at.dataset, at.split, item.language, getattr(item, "subject", None)
-            )
+            here = row.holds(at.dataset, at.split, getattr(item, "subject", None))
+            self.indexed[name] += here and item.language == row.language
 
     @property
     def absent(self) -> list[str]:
