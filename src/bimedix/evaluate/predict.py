@@ -57,31 +57,22 @@ def from_scores(
 
 def unread(asked: Asked, protocol: str, *, model: str, text: str, by: int = 0) -> Prediction:
     """Return the prediction of an answer that names no option: wrong, and counted as not read."""
-    item = asked.item
-    return Prediction(
-        id=item.id,
-        language=item.language,
-        benchmark=asked.benchmark,
-        model=model,
-        protocol=order_protocol(by) if by else protocol,
-        options=len(item.options),
-        gold=item.answers,
-        chosen=(),
-        correct=False,
-        text=text,
-    )
+    return _said(asked, order_protocol(by) if by else protocol, model, text, ())
 
 
 def from_reply(asked: Asked, text: str, *, model: str) -> Prediction:
     """Return the prediction that a reply reads as; `chosen` is empty when it could not be read."""
+    return _said(asked, GENERATION, model, text, read_answer(text, asked.item) or ())
+
+
+def _said(asked: Asked, protocol: str, model: str, text: str, chosen: tuple[int, ...]) -> Prediction:
     item = asked.item
-    chosen = read_answer(text, item) or ()
     return Prediction(
         id=item.id,
         language=item.language,
         benchmark=asked.benchmark,
         model=model,
-        protocol=GENERATION,
+        protocol=protocol,
         options=len(item.options),
         gold=item.answers,
         chosen=chosen,
