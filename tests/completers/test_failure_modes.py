@@ -20,7 +20,7 @@ import pytest
 from stub import read_ledger, running_stub, teach
 from talks import ask, ask_all, die, ended_by_kill, quick_completer, run, start_in_a_child
 
-from bimedix.completers import Reply, Request, Talk, desk, pace
+from bimedix.completers import Reply, Request, Talk, desk, http, pace
 from bimedix.completers.ledger import Ledger, read_totals
 from bimedix.completers.prices import Price
 from bimedix.completers.runner import run_talks
@@ -454,6 +454,19 @@ def test_half_a_character_fails_its_record_alone(address: str, ledger: Path) -> 
 
     assert [reply.finish for reply in replies] == ["stop", "error", "error"]
     assert read_ledger(address)["attempts"] == 1
+
+
+def test_an_answer_without_end_is_paid_for_once(
+    address: str, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is broken off at a bound and fails its record; asked again it would come again."""
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 10_000)
+    long, short = run(["long " * 10_000, "short"], address, ledger)
+
+    assert (long.finish, short.finish) == ("error", "stop")
+    assert "longer than 10,000 bytes" in long.error
+    assert read_ledger(address)["billed"] == 2
+    assert read_totals(ledger).possibly == 1
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ Finish = Literal["stop", "length", "refusal", "error"]
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 """Servers on this machine are never asked through the proxy that the environment names."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
+TOO_LONG = "the answer is longer than"
+"""Begins the error of an answer that was not read to its end: asking again would bring it again."""
 STATUS: dict[int, tuple[Outcome, Billed]] = {
     400: ("fail", "no"), 401: ("stop", "no"), 402: ("stop", "no"), 403: ("stop", "no"), 404: ("stop", "no"),
     405: ("stop", "no"), 408: ("retry", "possibly"), 409: ("retry", "no"), 413: ("fail", "no"),
@@ -45,6 +47,10 @@ class Said:
     tokens_cached: int = 0
     tokens_reasoning: int = 0
     top_logprobs: tuple[tuple[tuple[str, float], ...], ...] = ()
+
+
+class _TooLongError(ValueError):
+    """An answer is longer than any that a talk could read."""
 
 
 class HttpEndpoint(ABC):
@@ -104,12 +110,16 @@ class HttpEndpoint(ABC):
                 body = await _read_bounded(response)
         except aiohttp.ClientConnectorError as error:
             return RawAnswer(0, error=self.shown(error), sent=False)
+        except _TooLongError as error:
+            return self._answer(status, b"", headers, str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return self._answer(status, body, headers, self.shown(error))
         return self._answer(status, body, headers, "")
 
     def read(self, request: Request, raw: RawAnswer) -> Reading:
         """Say what an answer means for its call."""
+        if raw.error.startswith(TOO_LONG):
+            return self._failed("fail", "possibly", raw.error)
         if raw.error:
             return self._failed("retry", "possibly" if raw.sent else "no", raw.error)
         if raw.status != 200:
@@ -252,7 +262,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     async for block in response.content.iter_chunked(1 << 16):
         body += block
         if len(body) > MAX_BODY_BYTES:
-            raise ValueError(f"the answer is longer than {MAX_BODY_BYTES >> 20} MiB")
+            raise _TooLongError(f"{TOO_LONG} {MAX_BODY_BYTES:,} bytes")
     return bytes(body)
 
 
