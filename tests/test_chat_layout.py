@@ -58,7 +58,7 @@ def test_any_text_gives_the_ids_of_mistral_common(publisher, first, reply, secon
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_loss_falls_on_replies_and_their_stop_token_only(template):
-    """In every turn, Arabic and English, each supervised run is one reply and ends with the stop token."""
+    """T17: in every turn, Arabic and English, a supervised run is one reply and ends with the stop token."""
     tokenizer = MixtralPieces()
     ids, supervised = encode_conversation(TALK, tokenizer, template)
     runs: list[list[int]] = [[]]

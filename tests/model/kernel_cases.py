@@ -41,6 +41,32 @@ def on_kernels(monkeypatch, kernels):
         monkeypatch.setattr(module, "kernels_of", lambda x: kernels)
 
 
+def test_the_decoder_gives_the_same_logits_through_the_kernels(kernels, monkeypatch, apart):
+    """A prompt and two tokens over a model in NF4 with adapters: attention, router, experts."""
+    from bimedix.model import decode, products
+    from bimedix.model.adapters import named_adapters
+    from bimedix.model.blocks import attach
+    from bimedix.model.load import tiny_model
+    from bimedix.model.settings import AdapterSettings, TinySettings
+
+    shape = TinySettings(hidden=64, ffn=64, layers=1, heads=2, kv_heads=1, experts=4, vocab=50, init_std=0.2)
+    model = attach(tiny_model(shape), AdapterSettings(rank=4, base="nf4", router="lora")).eval()
+    for _, view in named_adapters(model):
+        view.normal_(0, 0.1)
+
+    def logits():
+        decoder = decode.Decoder(model, 8)
+        return [decoder.step(torch.tensor([ids])) for ids in ([5, 9, 2], [7], [11])]
+
+    plain = logits()
+    called = []
+    for module in (nf4, swiglu, experts, products, decode):
+        monkeypatch.setattr(module, "kernels_of", lambda x: called.append(1) or kernels)
+
+    assert all(apart(mine, other) <= 2e-5 for mine, other in zip(logits(), plain, strict=True))
+    assert called
+
+
 def draw(*shape, dtype=torch.float32, seed=1):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 

@@ -16,6 +16,7 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from bimedix.errors import ShapeError
 from bimedix.model.blocks import Experts, MoeBlock, install
+from bimedix.model.devices import kernels_of
 from bimedix.model.lora import FrozenLinear, LoraLinear
 from bimedix.model.nf4 import Nf4Weight
 from bimedix.model.products import nf4_product, product
@@ -170,7 +171,7 @@ def _mlp(mlp: Any, x_NH: Tensor) -> Tensor:
     if not isinstance(mlp, MoeBlock):
         h = silu(_project(mlp.gate_proj, x_NH)).mul_(_project(mlp.up_proj, x_NH))
         return _project(mlp.down_proj, h)
-    if len(x_NH) > 1:
+    if len(x_NH) > 1 or kernels_of(x_NH):
         out: Tensor = mlp(x_NH)
         return out
     shares_TK, experts_TK = mlp.gate(x_NH)

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from bimedix.model.devices import kernels_of
 from bimedix.model.native import nf4_kernel
-from bimedix.model.nf4 import NESTED_BLOCK, Nf4Weight, dynamic_levels, unpack
+from bimedix.model.nf4 import MOST_ROWS, NESTED_BLOCK, Nf4Weight, dynamic_levels, few_rows, unpack
 
 LEAST_WEIGHTS = 2**18
 """Below it (the low-rank factors) the gain is small, and oneDNN keeps code for every shape it has seen."""
@@ -95,9 +96,11 @@ UNPACKED_AT_ONCE = 2**19
 def nf4_product(x_NH: Tensor, weight: Nf4Weight, index: int | None = None) -> Tensor:
     """Return x Wᵀ for W in NF4 (a member of a stack by `index`), without its gradient, [N, out].
 
-    One row on the CPU is multiplied with the four bits as they lie, where there is a kernel for it; else a
-    few of W's rows at a time are unpacked.
+    One row on the CPU and a few on CUDA are multiplied with the four bits as they lie, given a kernel
+    for it; else a few rows of W at a time are unpacked.
     """
+    if index is None and len(x_NH) <= MOST_ROWS and kernels_of(x_NH):
+        return few_rows(x_NH, weight)
     packed, scales = weight.packed, _scales(weight, index)
     if index is not None:
         packed = packed[index]
