@@ -343,8 +343,8 @@ def evaluate(
     """Score MODEL on files of multiple-choice records (ITEMS), and write table and predictions to OUT.
 
     MODEL is the folder of a run, of a training stage or of a model, or a hub id; `-` asks the recipe's
-    completer. ITEMS are records files or folders of stages; exam.en.jsonl and exam.ar.jsonl are one test set
-    in two languages. Protocols and all else come from [evaluate].
+    completer. ITEMS are records files, folders of stages, or task files (.yaml) of lm-evaluation-harness;
+    exam.en.jsonl and exam.ar.jsonl are one test set in two languages. All else comes from [evaluate].
     """
     if check_published:
         _check_published()

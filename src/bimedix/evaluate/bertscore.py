@@ -54,15 +54,13 @@ class BertScorer:
             MissingError: no model, or no safetensors.
             DataError: not an encoder of a kind that is known, the layer is not there, or it brings code.
         """
-        _check(folder)
+        check_encoder(folder, layer)
         from transformers import AutoModel, AutoTokenizer
 
         model: Any = AutoModel.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
         layers = _layers(model, folder)
-        if not 0 <= layer <= len(layers):
-            raise DataError(f"{folder}: has {len(layers)} layers, so there is no layer {layer}.")
         self.layer = layer or len(layers)
         del layers[self.layer :]
         self.model = model.to(device).eval()
@@ -147,14 +145,24 @@ def f1(reference: Vectors, generated: Vectors) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _check(folder: Path) -> None:
+def check_encoder(folder: Path, layer: int) -> None:
+    """Refuse a folder that holds no encoder, before anything is loaded or asked.
+
+    Raises:
+        MissingError: no config, or no safetensors.
+        DataError: the layer is not there, or the config asks for code.
+    """
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise MissingError(
             f"{folder}: holds no config.json with *.safetensors.\n"
             "  Download an encoder such as bert-base-multilingual-cased, and give its folder as `bertscore`."
         )
-    if "auto_map" in read_json(folder / "config.json"):
+    config = read_json(folder / "config.json")
+    if "auto_map" in config:
         raise DataError(f"{folder}/config.json: asks to run code that comes with the model; refused.")
+    layers = config.get("num_hidden_layers", config.get("n_layers", layer))
+    if not 0 <= layer <= layers:
+        raise DataError(f"{folder}: has {layers} layers, so there is no layer {layer}.")
 
 
 def _layers(model: Any, folder: Path) -> Any:

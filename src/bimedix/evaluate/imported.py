@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from bimedix.errors import DataError, MissingError
+from bimedix.evaluate.items import language_by_script
 from bimedix.files import read_json_lines, require_file
-from bimedix.languages import LANGUAGES
 from bimedix.records import MultipleChoice, Origin
-from bimedix.text import script_shares
 
 REFUSED = {
     "process_docs": "a function that changes the rows",
     "custom_dataset": "a function that makes the rows",
     "class": "a class of its own",
 }
-LEAST_SHARE = 0.3
-"""Share of letters in a language's script from which a task is taken to be in it."""
 
 
 def read_task(path: Path) -> tuple[str, list[MultipleChoice]]:
@@ -121,7 +118,9 @@ def _item(
         raise DataError(f"{place}: doc_to_target gives {target!r}, which is none of {len(options)} options.")
     origin = Origin(name, f"{file}:{number}", split="test")
     try:
-        return MultipleChoice(f"{name}:{number}", _language(text), origin, text, tuple(options), (answer,))
+        return MultipleChoice(
+            f"{name}:{number}", language_by_script(text), origin, text, tuple(options), (answer,)
+        )
     except ValueError as error:
         raise DataError(f"{place}: {error}.") from error
 
@@ -137,10 +136,3 @@ def _told(given: Any, row: Mapping[str, Any]) -> Any:
 
     frames = ImmutableSandboxedEnvironment(keep_trailing_newline=True, undefined=StrictUndefined)
     return frames.from_string(given).render(**row)
-
-
-def _language(text: str) -> str:
-    """Return the language whose script a text is mostly in; Latin letters are taken for English."""
-    shares = script_shares(text)
-    others = {code: row.script for code, row in LANGUAGES.items() if row.script != "LATIN"}
-    return next((code for code, script in others.items() if shares.get(script, 0) >= LEAST_SHARE), "en")

@@ -8,7 +8,9 @@ from pathlib import Path
 from bimedix.errors import MissingError, UsageError, did_you_mean
 from bimedix.evaluate.settings import Benchmark
 from bimedix.files import read_any_records
+from bimedix.languages import LANGUAGES
 from bimedix.records import Dropped, MultipleChoice, Translation, content_hash, encode, root_id
+from bimedix.text import script_shares
 
 ROOM = "evaluate"
 
@@ -146,3 +148,14 @@ def _limited(items: list[MultipleChoice], limit: int) -> Iterator[MultipleChoice
         if len(ids) < limit:
             ids.add(item.id)
     yield from (item for item in items if item.id in taken[item.language])
+
+
+LEAST_SCRIPT_SHARE = 0.3
+"""Share of letters in a language's script from which a text is taken to be in it."""
+
+
+def language_by_script(text: str) -> str:
+    """Return the language of a text whose file names none; Latin letters are taken for English."""
+    shares = script_shares(text)
+    others = {code: row.script for code, row in LANGUAGES.items() if row.script != "LATIN"}
+    return next((code for code, s in others.items() if shares.get(s, 0.0) >= LEAST_SCRIPT_SHARE), "en")

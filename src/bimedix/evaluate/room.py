@@ -16,6 +16,7 @@ import msgspec
 
 from bimedix.errors import MissingError
 from bimedix.evaluate.asking import Asker, draw_shots, turned
+from bimedix.evaluate.bertscore import check_encoder
 from bimedix.evaluate.beside import plots_beside, sheets_beside
 from bimedix.evaluate.cache import Cache, fingerprint, key_of
 from bimedix.evaluate.efficiency import EFFICIENCY_FILE
@@ -80,6 +81,8 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         raise MissingError(
             "[evaluate] names no benchmarks.\n  Add a table [[evaluate.benchmarks]] per test set."
         )
+    if settings.bertscore:
+        check_encoder(context.base / settings.bertscore, settings.bertscore_layer)
     for name in (EFFICIENCY_FILE, RATIONALES_FILE, RATIONALE_ITEMS, RUBRICS_FILE, RATINGS_FILE):
         (out / name).unlink(missing_ok=True)  # of an earlier run with other settings
     with StageWriter(out, ROOM) as stage, Cache(out / "predictions.sqlite") as cache:

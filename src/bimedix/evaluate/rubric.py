@@ -21,13 +21,12 @@ from msgspec import Struct
 from bimedix.completers.base import Talk
 from bimedix.errors import DataError
 from bimedix.evaluate.cells import RUBRICS, Sheet, percent, with_interval
+from bimedix.evaluate.items import language_by_script
 from bimedix.files import read_json_lines
-from bimedix.languages import LANGUAGES
 from bimedix.prompts.asking import Tally, ask_all
 from bimedix.prompts.grading import ask_criterion
 from bimedix.records import Message
 from bimedix.statistics import bootstrap_interval, cohen_kappa
-from bimedix.text import script_shares
 
 MOST_POINTS = 10
 ALL = "all themes"
@@ -120,16 +119,10 @@ def _item(row: dict[str, Any], place: str) -> RubricItem:
     if any(abs(c.points) > MOST_POINTS for c in criteria) or not any(c.points > 0 for c in criteria):
         raise DataError(f"{place}: points go from -10 to 10, and at least one is above 0.\n  {_KEYS}")
     themes = tuple(tag.removeprefix("theme:") for tag in tags if tag.startswith("theme:"))
-    return RubricItem(name, _language(talk[-1].content), talk, criteria, themes)
+    return RubricItem(name, language_by_script(talk[-1].content), talk, criteria, themes)
 
 
 _KEYS = "A row holds prompt_id, prompt (role, content) and rubrics (criterion, points)."
-
-
-def _language(text: str) -> str:
-    shares = script_shares(text)
-    others = ((code, row.script) for code, row in LANGUAGES.items() if row.script != "LATIN")
-    return next((code for code, script in others if shares.get(script, 0.0) >= 0.3), "en")
 
 
 def grade_talk(item: RubricItem, model: str, answer: str, *, tries: int = 3) -> Talk[list[Grade]]:
