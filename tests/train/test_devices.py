@@ -10,11 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
 
 from bimedix.errors import MissingError, UsageError
 from bimedix.model.adapters import load_adapter
 from bimedix.model.load import load_model
-from bimedix.train import run
+from bimedix.train import Settings, run
 from bimedix.train.devices import make_accelerator
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "accelerate"
@@ -212,16 +214,24 @@ def test_a_shipped_configuration_is_read_and_leaves_precision_to_the_recipe(path
         assert found["ACCELERATE_DEEPSPEED_ZERO_STAGE"] == path.stem[-1]
 
 
-def test_mixed_precision_of_accelerate_is_refused(monkeypatch):
-    """Two places that say in what is computed would contradict each other."""
-    from accelerate import Accelerator
+@pytest.mark.parametrize(
+    ("attribute", "value", "settings", "told"),
+    [
+        ("mixed_precision", "bf16", Settings(), r"mixed precision 'bf16'(?s:.*)mixed_precision: 'no'"),
+        ("distributed_type", DistributedType.FSDP, Settings(), "fsdp_version: 2"),
+        ("distributed_type", DistributedType.DEEPSPEED, Settings(optimizer="adamw_8bit"), "Use FSDP2"),
+    ],
+)
+def test_what_the_loop_does_not_do_is_refused_at_once(
+    monkeypatch, tmp_path, attribute, value, settings, told
+):
+    """Two precisions that contradict each other, an old FSDP, blocks of eight bits laid end to end."""
+    monkeypatch.setattr(Accelerator, attribute, value)
 
-    monkeypatch.setattr(Accelerator, "mixed_precision", "bf16")
-
-    with pytest.raises(UsageError, match=r"mixed precision 'bf16'(?s:.*)mixed_precision: 'no'"):
-        make_accelerator()
+    with pytest.raises(UsageError, match=told):
+        make_accelerator(settings, tmp_path)
 
 
-def test_a_tracker_that_is_not_installed_is_named():
+def test_a_tracker_that_is_not_installed_is_named(tmp_path):
     with pytest.raises(MissingError, match="pip install wandb"):
-        make_accelerator(["wandb"])
+        make_accelerator(Settings(trackers=("wandb",)), tmp_path)

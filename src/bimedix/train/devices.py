@@ -22,8 +22,8 @@ SHARDINGS = {"FSDP": "fsdp2", "DEEPSPEED": "zero"}
 """What accelerate calls the ways of sharding, and what we do."""
 
 
-def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -> Any:
-    """Return the accelerator of this process, as `accelerate launch` set it up.
+def make_accelerator(settings: Settings, folder: Path) -> Any:
+    """Return the accelerator of this process, as `accelerate launch` set it up; trackers write to `folder`.
 
     Raises:
         UsageError: the configuration asks for what the loop does not do.
@@ -31,19 +31,29 @@ def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -
     """
     from accelerate import Accelerator
 
-    if missing := [name for name in trackers if find_spec(name) is None]:
+    if missing := [name for name in settings.trackers if find_spec(name) is None]:
         raise MissingError(
             f"[train] trackers: {', '.join(missing)} not installed.\n  Run `pip install {' '.join(missing)}`."
         )
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
-        log_with=list(trackers) or None,
-        project_dir=str(folder) if folder else None,
+        log_with=list(settings.trackers) or None,
+        project_dir=str(folder),
     )
     if accelerator.mixed_precision != "no":
         raise UsageError(
             f"accelerate is set to mixed precision '{accelerator.mixed_precision}'; in what is computed is "
             "said by the recipe's [train] dtype.\n  Set `mixed_precision: 'no'` in its configuration."
+        )
+    kind = SHARDINGS.get(accelerator.distributed_type.value)
+    if kind == "fsdp2" and not accelerator.is_fsdp2:
+        raise UsageError(
+            "accelerate is set to FSDP of version 1.\n  Set `fsdp_version: 2` in its configuration."
+        )
+    if kind == "zero" and settings.optimizer != "adamw_float32":
+        raise UsageError(
+            f"[train] optimizer = '{settings.optimizer}' under DeepSpeed, which lays all parameters end to "
+            "end; blocks of eight bits would mix them.\n  Use FSDP2, or optimizer = 'adamw_float32'."
         )
     return accelerator
 
@@ -64,14 +74,11 @@ class Devices:
         self.sharding = SHARDINGS.get(accelerator.distributed_type.value, "none")
         self._model = model
         if self.sharding == "fsdp2":
-            if not accelerator.is_fsdp2:
-                raise UsageError("FSDP of version 1 is not supported; set `fsdp_version: 2`.")
             layers = {type(layer).__name__ for layer in model.model.layers}
             if settings.optimizer == "adamw_8bit_bfloat16" and blocks(model):
                 layers.add(Router.__name__)  # float32 beside bfloat16: a group has one dtype
             accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = sorted(layers)
         if self.sharding == "zero":
-            _refuse_lean(settings)
             config = accelerator.state.deepspeed_plugin.deepspeed_config
             config |= {
                 "train_micro_batch_size_per_gpu": 1,
@@ -251,11 +258,3 @@ def whole_weights(model: Any) -> Iterator[None]:
     finally:
         for module in sharded:
             module.reshard()
-
-
-def _refuse_lean(settings: Settings) -> None:
-    if settings.optimizer != "adamw_float32":
-        raise UsageError(
-            f"[train] optimizer = '{settings.optimizer}' under DeepSpeed, which lays all parameters end to "
-            "end; blocks of eight bits would mix them.\n  Use FSDP2, or optimizer = 'adamw_float32'."
-        )

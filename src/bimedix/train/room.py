@@ -36,7 +36,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     from bimedix.train.preflight import check_room
     from bimedix.train.samples import Samples
 
-    accelerator = make_accelerator(settings.trackers, context.calls.parent / "tracking")
+    accelerator = make_accelerator(settings, context.calls.parent / "tracking")
     first = accelerator.is_main_process
     out.mkdir(parents=True, exist_ok=True)
     folders = _prepare(settings, inputs["mix"], context, accelerator)

@@ -1,6 +1,7 @@
 """Samples as training sees them: columns in memory, tokens and marks in memory-mapped files."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -8,6 +9,14 @@ import numpy as np
 
 from bimedix.train.data import fill_rows
 from bimedix.train.prepare import read_index, shards_of
+
+MAPPED_FILES = 256
+"""Files that are mapped at a time; each holds one of the process's open files."""
+
+
+@lru_cache(MAPPED_FILES)
+def _mapped(path: Path) -> Any:
+    return np.load(path, mmap_mode="r")
 
 
 class Samples:
@@ -20,8 +29,7 @@ class Samples:
         """Tokens of every sample, [N]."""
         self.types: list[str] = [name for index in indexes for name in index.types]
         self._supervised: Any = np.array([n for i in indexes for n in i.supervised], dtype=np.int64)
-        self._tokens = [np.load(shard / "tokens.npy", mmap_mode="r") for shard in shards]
-        self._marks = [np.load(shard / "marks.npy", mmap_mode="r") for shard in shards]
+        self._shards = list(shards)
         self._shard: Any = np.repeat(np.arange(len(shards)), [len(index.ids) for index in indexes])
         starts: list[Any] = [
             np.cumsum([0, *index.lengths[:-1]]) if index.lengths else [] for index in indexes
@@ -45,16 +53,17 @@ class Samples:
         chosen.ids, chosen.types = [self.ids[i] for i in at], [self.types[i] for i in at]
         chosen.lengths, chosen._supervised = self.lengths[at], self._supervised[at]
         chosen._shard, chosen._start = self._shard[at], self._start[at]
-        chosen._tokens, chosen._marks = self._tokens, self._marks
+        chosen._shards = self._shards
         return chosen
 
     def document(self, index: int, supervise: Literal["replies", "all"]) -> tuple[Any, Any]:
         """Return (ids, marks of what bears loss) of one sample."""
         start = int(self._start[index])
         span = slice(start, start + int(self.lengths[index]))
-        shard = int(self._shard[index])
-        tokens = self._tokens[shard][span]
-        return tokens, np.ones(len(tokens), np.uint8) if supervise == "all" else self._marks[shard][span]
+        shard = self._shards[int(self._shard[index])]
+        tokens = _mapped(shard / "tokens.npy")[span]
+        marks = np.ones(len(tokens), np.uint8) if supervise == "all" else _mapped(shard / "marks.npy")[span]
+        return tokens, marks
 
     def supervised(self, index: int, supervise: Literal["replies", "all"]) -> int:
         """Count the rows of a sample that bear loss: the first token is predicted from nothing."""
