@@ -44,22 +44,26 @@ def test_evaluate_takes_model_items_and_out(monkeypatch: pytest.MonkeyPatch, tmp
     """The words are passed on in order; the table and what was asked are printed."""
     asked: dict[str, Any] = {}
 
-    def examine(recipe: Any, model: str, items: Any, out: Path, progress: Any, published: Any) -> Any:
-        asked.update(
-            model=model, items=items, out=out, published=published, settings=recipe.rooms["evaluate"]
-        )
+    def examine(
+        recipe: Any, model: str, items: Any, out: Path, progress: Any, published: Any, **flags: bool
+    ) -> Any:
+        asked.update(model=model, items=items, out=out, published=published, flags=flags)
+        asked["settings"] = recipe.rooms["evaluate"]
         row = Prediction("q", "en", "exam", "tuned", "letters", 2, (0,), (0,), True, (0.0, -1.0))
         return Summary(1, 1), make_table([row], {}, draws=10)
 
     monkeypatch.setattr(examining, "examine", examine)
-    result = bimedix("evaluate", "runs/tiny", "a.jsonl", "b.jsonl", "out", "--set", "evaluate.orders=2")
+    result = bimedix(
+        "evaluate", "runs/tiny", "a.jsonl", "b.jsonl", "out", "--nine", "--set", "evaluate.orders=2"
+    )
 
     assert result.exit_code == 0
+    assert asked["flags"] == {"efficiency": False, "nine": True}
     assert asked["model"] == "runs/tiny"
     assert asked["items"] == [Path("a.jsonl"), Path("b.jsonl")]
     assert asked["settings"].orders == 2
     assert "tuned" in result.output
-    assert result.output.endswith("1 items asked; predictions and the table in other forms: out\n")
+    assert result.output.endswith("1 items asked; predictions, page and tables: out\n")
 
 
 def test_too_few_words_are_told_with_an_example() -> None:
