@@ -20,6 +20,8 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAMED = {"id", "source", "target", "text", "question", "answer", "sentence", "translation"}
 """A first row with one of these, or with a language, is a header."""
 LETTERS = "ABCDEFGH"
+_FORMULA = "=+-@\t\r＝＋－＠"
+"""A spreadsheet runs a cell that begins so."""
 _TAG = re.compile(r"[A-Za-z]{2}(?:[-_][A-Za-z0-9]{2,8})*")
 
 
@@ -138,3 +140,13 @@ def _question_cells(cells: Mapping[str, str]) -> tuple[str, list[str], int] | No
         question, answer = by_name.get("question", ""), by_name.get("answer", "")
     fits = question and 2 <= len(options) <= len(LETTERS) and answer.strip().upper() in tuple(LETTERS)
     return (question, options, LETTERS.index(answer.strip().upper())) if fits else None
+
+
+def safe_cell(text: str) -> str:
+    """Return a cell that no spreadsheet runs as a formula; `plain_cell` gives the text back."""
+    return f"'{text}" if text[:1] and text[0] in _FORMULA + "'" else text
+
+
+def plain_cell(text: str) -> str:
+    """Take off the apostrophe that `safe_cell` put on."""
+    return text[1:] if text[:1] == "'" and text[1:2] and text[1] in _FORMULA + "'" else text

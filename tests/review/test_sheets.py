@@ -12,7 +12,8 @@ from msgspec import structs
 from bimedix.errors import DataError
 from bimedix.files import write_records
 from bimedix.records import Attempt, Finding, OpenQuestion, Origin, Translation, Verdict, content_hash
-from bimedix.review.sheets import COLUMNS, export_sheets, import_sheets, plain_cell, printed_sheet, safe_cell
+from bimedix.review.sheets import COLUMNS, export_sheets, import_sheets, printed_sheet
+from bimedix.tables import plain_cell, safe_cell
 
 SOURCE = OpenQuestion("q", "en", Origin("demo"), "=1+1, is 5 mg right?", "Yes,\nonce daily.")
 TARGET = OpenQuestion("q@ar", "ar", Origin("demo"), "هل 50 mg صحيحة؟", "نعم، مرة يوميًا.", parents=("q",))

@@ -25,7 +25,6 @@ from bimedix.evaluate.ratings import (
     rated,
     rating_talk,
     read_sheet,
-    safe,
     write_sheets,
 )
 from bimedix.evaluate.rationales import paired, rationale_pairs
@@ -45,6 +44,7 @@ from bimedix.files import RecordWriter, read_records, read_text, write_json, wri
 from bimedix.prompts.questions import question_message
 from bimedix.records import Prediction, content_hash
 from bimedix.stage import Context
+from bimedix.tables import safe_cell
 
 if TYPE_CHECKING:
     from bimedix.evaluate.asking import Asker
@@ -182,7 +182,7 @@ def _marking_sheet(answers: Sequence[RubricAnswer], items: dict[str, RubricItem]
         talk = "\n".join(f"{turn.role}: {turn.content}" for turn in item.conversation)
         for number, criterion in enumerate(item.criteria):
             cells = (answer.code, str(number), talk, answer.text, criterion.text, "")
-            writer.writerow([safe(cell) for cell in cells])
+            writer.writerow([safe_cell(cell) for cell in cells])
     return "\ufeff" + stream.getvalue()
 
 

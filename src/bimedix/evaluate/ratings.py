@@ -25,12 +25,11 @@ from bimedix.prompts.asking import Tally, ask_all
 from bimedix.prompts.grading import ask_rating
 from bimedix.records import content_hash
 from bimedix.statistics import bootstrap_interval, kendall_tau_b, krippendorff_alpha, spearman
+from bimedix.tables import safe_cell
 
 COLUMNS = ("code", "language", "question", "reference", "answer", "rating", "note")
 DRAWS = 300
 """Resamples of an interval; tau-b is quadratic in the items."""
-_FORMULA = "=+-@\t\r"
-"""A spreadsheet runs a cell that begins so."""
 
 
 class Answered(Struct, frozen=True):
@@ -117,14 +116,9 @@ def write_sheets(answers: Sequence[Answered], folder: Path, *, raters: int, high
         writer.writerow(COLUMNS)
         for row in mine:
             cells = (row.code, row.language, row.question, row.reference, row.answer, "", "")
-            writer.writerow([safe(cell) for cell in cells])
+            writer.writerow([safe_cell(cell) for cell in cells])
         write_text(folder / f"rater-{rater}.csv", "\ufeff" + stream.getvalue())
         write_text(folder / f"rater-{rater}.html", _page(mine, rater, highest))
-
-
-def safe(cell: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula."""
-    return f"'{cell}" if cell[:1] and cell[0] in _FORMULA else cell
 
 
 def _page(answers: Sequence[Answered], rater: int, highest: int) -> str:

@@ -22,12 +22,12 @@ from bimedix.files import read_records, read_text, write_text
 from bimedix.languages import language
 from bimedix.pages import Mark, block, page, two_columns
 from bimedix.records import Finding, Item, Translation, Verdict, content_hash, item_fields
+from bimedix.tables import plain_cell, safe_cell
 
 COLUMNS = (
     "id", "version", "field", "source", "translation", "corrected",
     "decision", "severity", "reason", "seconds", "reviewer",
 )  # fmt: skip
-_FORMULA = "=+-@\t\r＝＋－＠"
 Decision = Literal["approve", "fix", "reject"]
 Severity = Literal["", "minor", "major", "critical"]
 
@@ -63,16 +63,6 @@ class Imported(NamedTuple):
 
     labels: list[Label]
     problems: list[Problem]
-
-
-def safe_cell(text: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula; `plain_cell` gives the text back."""
-    return f"'{text}" if text[:1] and text[0] in _FORMULA + "'" else text
-
-
-def plain_cell(text: str) -> str:
-    """Take off the apostrophe that `safe_cell` put on."""
-    return text[1:] if text[:1] == "'" and text[1:2] and text[1] in _FORMULA + "'" else text
 
 
 def export_sheets(translations: Sequence[Translation], folder: Path, name: str) -> tuple[Path, Path]:
