@@ -14,12 +14,14 @@ from bimedix.stage import Context, Summary
 
 
 def run_alone(
-    recipe: Recipe, room: str, inputs: dict[str, tuple[Path, str]], out: Path, progress: Progress
-) -> Summary:
+    recipe: Recipe, room: str, inputs: dict[str, tuple[Path, str]], out: Path, progress: Progress,
+    step: str = "run",
+) -> Summary:  # fmt: skip
     """Run one room with the recipe's settings.
 
     Args:
         inputs: by room name, the path (file or stage folder) and the file name that the room reads there.
+        step: function of the room.
 
     Raises:
         UsageError: the recipe has no table for this room.
@@ -37,9 +39,8 @@ def run_alone(
         context = Context(out / CALLS, recipe.seed, progress, recipe.base)
         spend = Spend(context.calls, room)
         try:
-            summary: Summary = import_module(f"bimedix.{room}.room").run(
-                recipe.rooms[room], folders, out, context
-            )
+            module = import_module(f"bimedix.{room}.room")
+            summary: Summary = getattr(module, step)(recipe.rooms[room], folders, out, context)
         except DataError as error:
             raise DataError(_with_own_names(str(error), inputs, folders)) from error
         summary.figures |= spend.figures()

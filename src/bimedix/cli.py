@@ -233,7 +233,7 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
     @_options("recipe", "set", "quiet", "json")
     def command(
         source: Path, out: Path, recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool,
-        sample: int = 0, estimate: int = 0, plan: str = "", **device: Any,
+        sample: int = 0, estimate: int = 0, plan: str = "", prepare_only: bool = False, **device: Any,
     ) -> None:  # fmt: skip
         import time
 
@@ -251,7 +251,8 @@ def _room_command(room: str, slot: str, file: str, text: str) -> click.Command:
         read = read_recipe(Path(recipe), overrides)
         read, inputs = sampled(read, room, {slot: (source, file)}, out, sample or estimate)
         began = time.monotonic()
-        summary = run_alone(read, room, inputs, out, _progress(quiet or process_index() > 0, as_json))
+        progress = _progress(quiet or process_index() > 0, as_json)
+        summary = run_alone(read, room, inputs, out, progress, "prepare_data" if prepare_only else "run")
         if process_index():
             return
         if as_json:
@@ -293,6 +294,8 @@ def _with_plan(command: F) -> F:
         ("device", str, "h200", "h200 or a100-80."),
     ):
         command = click.option(f"--{name}", type=kind, default=default, help=f"With --plan: {text}")(command)
+    told = "Tokenise into OUT/prepared, or [train] prepared, and train nothing."
+    command = click.option("--prepare-only", is_flag=True, help=told)(command)
     text = "Tell memory, rate and time of RECIPE, and train nothing."
     return click.option("--plan", default="", metavar="RECIPE", help=text)(command)
 

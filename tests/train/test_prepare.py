@@ -222,3 +222,20 @@ def test_two_trainings_share_what_was_prepared(mix, settings, tmp_path, monkeypa
 
     assert len(made) == 2  # training and validation, once each
     assert Path(made[0][0]).parent == tmp_path / "shared"
+
+
+def test_data_are_prepared_without_a_model_and_found_by_the_training(mix, tmp_path):
+    """`bimedix train MIX OUT --prepare-only`, without torch; then the same folder."""
+    code = (
+        "import sys; from click.testing import CliRunner; from bimedix.cli import cli\n"
+        "done = CliRunner().invoke(cli, ['train', *sys.argv[1:], '--prepare-only'], catch_exceptions=False)\n"
+        "print(done.output); assert not {'torch', 'transformers', 'accelerate'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(mix), str(tmp_path / "run")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "15 records written" in done.stdout
+    assert len(list((tmp_path / "run" / "prepared").glob("*/index.json"))) == 2
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

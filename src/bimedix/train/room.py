@@ -169,12 +169,43 @@ def _last(phases: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: phases[-1].get(key) for key in ("loss", "validation_loss")}
 
 
+def prepare_data(settings: Settings, inputs: dict[str, Path], out: Path, context: Context) -> Summary:
+    """Tokenise what training will read, and train nothing: for a machine without an accelerator, beforehand.
+
+    With the same folder, or `[train] prepared`, training finds it.
+    """
+    folders = _prepared(settings, inputs["mix"], context, context.progress)
+    told = {name: read_json(folder / "index.json") for name, folder in folders.items()}
+    dropped = Counter[str]()
+    for index in told.values():
+        dropped.update(index["dropped"])
+    samples = sum(index["samples"] for index in told.values())
+    figures = {
+        name: {key: index[key] for key in ("samples", "tokens", "shards")} for name, index in told.items()
+    }
+    return Summary(samples + dropped.total(), samples, dict(dropped), {"prepared": figures})
+
+
 def _prepare(settings: Settings, mix: Path, context: Context, accelerator: Any) -> dict[str, Path]:
     """Return the folders of the tokenised data by file of the mix; the first device makes what is missing.
 
     Raises:
         DataError: a phase learns from running text, and there is none.
     """
+    if accelerator.is_main_process:
+        _prepared(settings, mix, context, context.progress)
+    accelerator.wait_for_everyone()
+    found = _prepared(settings, mix, context, Progress())
+    if PASSAGES in found and not read_json(found[PASSAGES] / "index.json")["samples"]:
+        raise DataError(
+            f"{mix / PASSAGES}: holds no running text to learn from.\n"
+            '  Give [curate] documents or passages, or leave out the phase with data = "passages".'
+        )
+    return found
+
+
+def _prepared(settings: Settings, mix: Path, context: Context, progress: Progress) -> dict[str, Path]:
+    """Return the folders of the tokenised data by file of the mix, made now where they are missing."""
     from bimedix.train.prepare import Encoding, prepare
 
     root = context.base / settings.prepared if settings.prepared else context.calls.parent / "prepared"
@@ -185,23 +216,10 @@ def _prepare(settings: Settings, mix: Path, context: Context, accelerator: Any) 
     wanted = {name: chats for name in (TRAIN, VALIDATION) if name == TRAIN or (mix / name).exists()}
     if any(phase.data == "passages" for phase in settings.phases):
         wanted[PASSAGES] = replace(chats, kind="passages")
-
-    def made(progress: Progress) -> dict[str, Path]:
-        return {
-            name: prepare(mix / name, encoding, root, settings.prepare_processes, progress)
-            for name, encoding in wanted.items()
-        }
-
-    if accelerator.is_main_process:
-        made(context.progress)
-    accelerator.wait_for_everyone()
-    found = made(Progress())
-    if PASSAGES in found and not read_json(found[PASSAGES] / "index.json")["samples"]:
-        raise DataError(
-            f"{mix / PASSAGES}: holds no running text to learn from.\n"
-            '  Give [curate] documents or passages, or leave out the phase with data = "passages".'
-        )
-    return found
+    return {
+        name: prepare(mix / name, encoding, root, settings.prepare_processes, progress)
+        for name, encoding in wanted.items()
+    }
 
 
 def _keep_dropped(folders: list[Path], out: Path) -> Counter[str]:
