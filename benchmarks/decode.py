@@ -40,11 +40,12 @@ from torch import Tensor
 
 from _bnb_peft import rounded_model
 from _common import arguments, finish
-from bimedix.model.adapters import merged_tensors, named_adapters
+from bimedix.model.adapters import named_adapters, save_adapter
 from bimedix.model.blocks import attach
 from bimedix.model.decode import Decoder
 from bimedix.model.layouts import write_peft
 from bimedix.model.load import load_model, save_model
+from bimedix.model.merge import merge_files
 from bimedix.model.native import nf4_kernel
 from bimedix.model.products import onednn_pays
 from bimedix.model.settings import AdapterSettings, TinySettings
@@ -133,7 +134,9 @@ def arms_of(hidden: int, layers: int) -> dict[str, Any]:
         base = rounded_model(shape(hidden, layers))
         base.set_experts_implementation("eager")
         made["peft"] = PeftModel.from_pretrained(base, Path(folder) / "peft").eval()
-        save_model(made["ours"], Path(folder) / "merged", tensors=merged_tensors(made["ours"]))
+        save_model(rounded_model(shape(hidden, layers)), Path(folder) / "base")
+        save_adapter(made["ours"], Path(folder) / "adapter")
+        merge_files(Path(folder) / "base", Path(folder) / "adapter", Path(folder) / "merged")
         for way in WAYS:
             made[f"merged_{way}"] = load_model(Path(folder) / "merged")
             made[f"merged_{way}"].set_experts_implementation(way)

@@ -11,11 +11,10 @@ from bimedix.model.adapters import (
     audit_trained,
     fingerprints,
     load_adapter,
-    merge,
     named_adapters,
     save_adapter,
 )
-from bimedix.model.load import load_model, save_model, tiny_model
+from bimedix.model.load import save_model, tiny_model
 from bimedix.model.settings import PAPER_TARGETS, AdapterSettings, TinySettings
 
 PAPER = AdapterSettings(rank=4, alpha=6)
@@ -43,21 +42,6 @@ def test_adapters_of_another_shape_are_refused(tiny, tmp_path):
         load_adapter(fewer, tmp_path)
     with pytest.raises(DataError, match="has shape"):
         load_adapter(other, tmp_path)
-
-
-@pytest.mark.parametrize("shape", [(64, 96), (64, 32)], ids=["wide", "hidden = 2 ffn"])
-def test_a_merged_checkpoint_equals_the_adapter_model(ids, tmp_path, apart, with_values, shape):
-    """T20: reloaded by transformers alone; at hidden = 2 ffn a transposed matrix would fit, and be wrong."""
-    hidden, ffn = shape
-    base = TinySettings(hidden=hidden, ffn=ffn, layers=2, experts=4, vocab=300, init_std=0.2)
-    model = with_values(attach(tiny_model(base), AdapterSettings(rank=4, router="lora")))
-    difference = merge(model, tmp_path / "merged")
-    plain = load_model(tmp_path / "merged")
-
-    assert difference <= 5e-5
-    assert type(plain).__module__.startswith("transformers.")
-    assert apart(plain(ids).logits, model(ids).logits) <= 5e-5
-    assert apart(plain(ids).logits, tiny_model(base)(ids).logits) > 1e-2
 
 
 def test_an_adapter_model_is_never_written_as_if_it_were_the_base(tiny, tmp_path):
@@ -125,20 +109,6 @@ def test_a_fully_trained_router_is_a_low_rank_one_without_loss(tiny, ids, apart)
             a, b = router_as_lora(start[name], view)
             assert a.shape[0] == b.shape[1] == 6
             assert apart(start[name] + b @ a, view) <= 1e-7
-
-
-def test_dense_models_take_the_same_adapters(ids, tmp_path, with_values, apart):
-    """Llama: q, v and the MLP's w1, w2, w3; merging included."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, vocab_size=300
-    )
-    model = LlamaForCausalLM(config).eval()
-    with_values(attach(model, AdapterSettings(rank=3, targets=("q", "v", "w1", "w2", "w3"))))
-    merge(model, tmp_path / "merged")
-
-    assert apart(load_model(tmp_path / "merged")(ids).logits, model(ids).logits) <= 1e-5
 
 
 def test_a_target_that_the_model_lacks_is_named():

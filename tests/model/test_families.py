@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from bimedix.model.adapters import fingerprints, load_adapter, merge, save_adapter
+from bimedix.model.adapters import fingerprints, load_adapter, save_adapter
 from bimedix.model.blocks import attach, blocks, install
 from bimedix.model.layouts import write_peft
-from bimedix.model.load import load_model
 from bimedix.model.settings import AdapterSettings
 
 SMALL = {
@@ -41,21 +40,19 @@ def test_qwen_blocks_give_the_logits_of_transformers(qwen, ids, apart):
     assert apart(model(ids).logits, expected) <= 1e-6
 
 
-def test_qwen_adapters_are_stored_and_merged(qwen, ids, tmp_path, with_values, apart):
-    """Experts, dense layer, attention and router: back from the folder, and in a plain checkpoint."""
+def test_qwen_adapters_are_stored(qwen, ids, tmp_path, with_values, apart):
+    """Experts, dense layer, attention and router: back from the folder."""
     model = with_values(attach(qwen(), AdapterSettings(rank=3, router="lora")))
     save_adapter(model, tmp_path / "adapter")
     again = load_adapter(qwen(), tmp_path / "adapter")
-    merge(model, tmp_path / "merged")
 
     assert "model.layers.1.mlp.up_proj.lora_B" in fingerprints(model)
     assert fingerprints(again) == fingerprints(model)
-    assert apart(load_model(tmp_path / "merged")(ids).logits, model(ids).logits) <= 5e-5
     assert apart(qwen()(ids).logits, model(ids).logits) > 1e-2
 
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
-def test_dense_families_load_adapt_merge_and_export(family, ids, tmp_path, with_values, apart):
+def test_dense_families_adapt_and_export(family, ids, tmp_path, with_values, apart):
     """Every dense architecture of the list, PEFT's reader included."""
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
@@ -63,11 +60,9 @@ def test_dense_families_load_adapt_merge_and_export(family, ids, tmp_path, with_
     torch.manual_seed(2)
     base = getattr(transformers, f"{family}ForCausalLM")(config).eval()
     model = with_values(attach(base, AdapterSettings(rank=3, targets=("q", "v", "o", "w1", "w2", "w3"))))
-    merge(model, tmp_path / "merged")
     torch.manual_seed(2)
     write_peft(model, tmp_path / "peft", "experts")
     plain = getattr(transformers, f"{family}ForCausalLM")(config).eval()
     theirs = peft.PeftModel.from_pretrained(plain, tmp_path / "peft")
 
-    assert apart(load_model(tmp_path / "merged")(ids).logits, model(ids).logits) <= 5e-5
     assert apart(theirs(ids).logits, model(ids).logits) <= 5e-5

@@ -81,10 +81,11 @@ def test_other_families_merge_by_the_same_code(family, ids, tmp_path, apart, wit
     assert apart(load_model(tmp_path / "merged")(ids).logits, wanted) <= 1e-5
 
 
+@pytest.mark.parametrize("scales", ["auto", "nested"])
 @pytest.mark.parametrize("over", ["auto", "stored", "dequantised"])
-def test_what_is_added_to_is_stated(over, ids, tmp_path, apart, with_values):
+def test_what_is_added_to_is_stated(over, scales, ids, tmp_path, apart, with_values):
     """Adapters trained over NF4 go on what NF4 holds, unless the stored weights are asked for."""
-    base, adapter = put(tmp_path, tiny_of(), with_values, base="nf4")
+    base, adapter = put(tmp_path, tiny_of(), with_values, base="nf4", nf4_scales=scales)
     found = merge_files(base, adapter, tmp_path / "merged", over=over)
     wanted = open_model(base, adapter=adapter, weights="plain" if over == "stored" else "auto")(ids).logits
     other = open_model(base, adapter=adapter, weights="auto" if over == "stored" else "plain")(ids).logits

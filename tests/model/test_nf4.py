@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bimedix.errors import ShapeError
-from bimedix.model.adapters import gradients_by_name, measure_bits, merge
+from bimedix.model.adapters import gradients_by_name, measure_bits
 from bimedix.model.blocks import attach, blocks
-from bimedix.model.load import load_model, tiny_model
+from bimedix.model.load import tiny_model
 from bimedix.model.nf4 import Nf4Weight, dynamic_levels, nf4_linear, pack, unpack
 from bimedix.model.packing import pack as pack_documents
 from bimedix.model.settings import AdapterSettings, TinySettings
@@ -126,17 +126,6 @@ def test_experts_really_are_in_four_bits(with_values):
     assert not any(
         p.numel() > 10_000 and not p.requires_grad for p in blocks(model)[0][1].experts.parameters()
     )
-
-
-def test_merging_over_nf4_adds_to_what_the_four_bits_say(tmp_path, with_values, ids, apart):
-    """The base of the merge is the unpacked one, and the folder says so."""
-    from bimedix.files import read_json
-
-    model = with_values(attach(tiny_model(BASE), AdapterSettings(rank=4, base="nf4")))
-    merge(model, tmp_path / "merged")
-
-    assert read_json(tmp_path / "merged" / "merge.json")["base"] == "dequant(nf4)"
-    assert apart(load_model(tmp_path / "merged")(ids).logits, model(ids).logits) <= 5e-5
 
 
 def test_an_unpacked_weight_that_is_kept_changes_no_bit():

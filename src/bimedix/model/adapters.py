@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bimedix.errors import BimedixError, DataError, MissingError
 from bimedix.files import read_json, write_json, written_whole
 from bimedix.model.blocks import ATTENTION_PARTS, DENSE_PARTS, MoeBlock, attach
-from bimedix.model.load import expert_names, plain_tensors, save_model
+from bimedix.model.load import expert_names
 from bimedix.model.lora import LoraLinear
 from bimedix.model.nf4 import Nf4Weight
 from bimedix.model.places import CARD
@@ -227,48 +227,3 @@ def count_weights(model: nn.Module) -> int:
 def count_trainable(model: nn.Module) -> int:
     """Return the number of parameters that training changes."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def merged_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield plain checkpoint tensors with the adapters added in, in float32, one matrix at a time."""
-    adapters = dict(named_adapters(model))
-    scale = model.adapter_settings.scale if getattr(model, "adapter_settings", None) else 0.0
-    used: set[str] = set()
-    for name, tensor in plain_tensors(model):
-        head = name.removesuffix(".weight")
-        a, b = adapters.get(f"{head}.lora_A"), adapters.get(f"{head}.lora_B")
-        used |= {f"{head}.lora_A", f"{head}.lora_B", name} & adapters.keys()
-        if a is None or b is None:
-            yield name, tensor.to(model.dtype)
-        else:
-            yield name, (tensor.float() + scale * (b.float() @ a.float())).to(model.dtype)
-    if left := sorted(adapters.keys() - used):
-        raise BimedixError(f"{len(left)} adapters found no matrix to be merged into, such as {left[:2]}.")
-
-
-def merge(model: Any, folder: Path, tokenizer: Any = None, *, tolerance: float = 1e-4) -> float:
-    """Write the model with its adapters merged in as a plain checkpoint, read it back, compare logits.
-
-    Returns:
-        The largest difference of a logit, relative to the largest logit, on a fixed row of tokens.
-
-    Raises:
-        BimedixError: the difference is above `tolerance` (for float32; half precision is given 0.05).
-    """
-    from bimedix.model.load import load_model
-
-    save_model(model, folder, tokenizer, merged_tensors(model))
-    name = str(model.dtype).removeprefix("torch.")
-    again = load_model(folder.resolve(), dtype=name).to(model.device)
-    ids = torch.arange(1, 65, device=model.device)[None] * 7919 % model.config.vocab_size
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        mine, other = model(ids).logits.float(), again(ids).logits.float()
-    model.train(training)
-    difference = float((mine - other).abs().max() / mine.abs().max())
-    if not difference <= (tolerance if model.dtype == torch.float32 else 0.05):
-        raise BimedixError(f"{folder}: merged logits differ from the adapter model's by {difference:.2e}.")
-    base = "plain" if model.adapter_settings.base == "plain" else f"dequant({model.adapter_settings.base})"
-    write_json(folder / "merge.json", {"base": base, "largest_relative_difference": difference})
-    return difference

@@ -281,20 +281,17 @@ def expert_names(model_type: str) -> ExpertNames:
     return ExpertNames("mlp", "gate_proj", "down_proj", "up_proj")
 
 
-def save_model(
-    model: Any, folder: Path, tokenizer: Any = None, tensors: Iterable[tuple[str, Tensor]] | None = None
-) -> None:
+def save_model(model: Any, folder: Path, tokenizer: Any = None) -> None:
     """Write a plain checkpoint: config.json, safetensors shards under the hub's names, tokenizer.
 
-    The folder appears when whole. `tensors` replaces the model's own, such as merged ones; they are taken
-    one by one, so that no second copy of the model is held.
+    The folder appears when whole.
     """
-    if tensors is None and getattr(model, "adapter_settings", None) is not None:
+    if getattr(model, "adapter_settings", None) is not None:
         raise UsageError(f"{folder}: the model has adapters; merge them, or save them beside their base.")
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    _write_shards(part, plain_tensors(model) if tensors is None else tensors)
+    _write_shards(part, plain_tensors(model))
     config = json.loads(model.config.to_json_string(use_diff=False))
     config["architectures"] = [type(model).__name__]
     for key in [k for k in config if k.startswith("_")]:

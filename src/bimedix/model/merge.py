@@ -5,6 +5,7 @@ and rounded once to the base's dtype. Before the folder gets its name, the logit
 the merged files are compared (`probe`); a merge that is killed leaves only a folder called `NAME.part`.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from bimedix.model.blocks import ATTENTION_PARTS, DENSE_PARTS
 from bimedix.model.capacity import require_disk
 from bimedix.model.layouts import read_peft_files
 from bimedix.model.load import check_folder, expert_names
-from bimedix.model.nf4 import pack, unpack
+from bimedix.model.nf4 import nest, pack, unpack
 from bimedix.model.places import CHAT, PEFT_CARD
 from bimedix.model.probe import Matrices, probe
 from bimedix.model.settings import AdapterSettings, MergeBase
@@ -56,6 +57,7 @@ class _Changed(Matrices):
     def __init__(self, files: Checkpoint, adapter: Checkpoint, settings: AdapterSettings, packed: set[str]):
         super().__init__(files)
         self.adapter, self.settings, self.packed = adapter, settings, packed
+        self._kept: tuple[tuple[str, ...], Tensor] | None = None
 
     def rows(self, name: str, block: slice) -> Tensor:
         """Return some rows of a tensor in float32: rounded through NF4, or a router's that replaced it."""
@@ -67,7 +69,33 @@ class _Changed(Matrices):
         packed, scales = pack(read)
         if self.settings.nf4_scales == "bfloat16":
             scales = scales.to(torch.bfloat16)
+        elif self.settings.nf4_scales == "nested":
+            scales = self._nested_scales(name)[block]
         return unpack(packed, scales, torch.float32)
+
+    def _nested_scales(self, name: str) -> Tensor:
+        """Return the scales of a tensor in eight bits, which round a whole stack of experts at once."""
+        names = self._stack_of(name)
+        if self._kept is None or self._kept[0] != names:
+            rows = [
+                torch.cat([pack(self.files.read(n, block))[1] for block in row_blocks(self.files[n].shape)])
+                for n in names
+            ]
+            scales = torch.cat(rows)
+            self._kept = names, nest(scales).unpack().view_as(scales)
+        at = sum(self.files[n].shape[0] for n in names[: names.index(name)])
+        return self._kept[1][at : at + self.files[name].shape[0]]
+
+    def _stack_of(self, name: str) -> tuple[str, ...]:
+        """Return the tensors that lie in one stack with this one, in its order."""
+        found = re.fullmatch(r"(.*\.experts\.)\d+\.(\w+)\.weight", name)
+        if found is None:
+            return (name,)
+        families = (expert_names("mixtral"), expert_names(""))
+        pairs = [parts for own in families for parts in ((own.w1, own.w3), (own.w2,))]
+        parts = next(parts for parts in pairs if found[2] in parts)
+        count = sum(n.startswith(found[1]) and n.endswith(f".{found[2]}.weight") for n in self.files)
+        return tuple(f"{found[1]}{e}.{part}.weight" for e in range(count) for part in parts)
 
     def pair(self, name: str) -> tuple[Tensor, Tensor] | None:
         """Return A [R, I] and B [O, R] of a matrix."""
@@ -104,6 +132,7 @@ def merge_files(
     over: MergeBase = "auto",
     template: str = "",
     base_name: str = "",
+    tokenizer: Any = None,
     progress: Progress | None = None,
 ) -> Merged:
     """Write the model that a base and its adapters are together as a plain checkpoint.
@@ -116,6 +145,7 @@ def merge_files(
             takes what the adapters were trained over.
         template: chat layout that the adapters were taught with, kept for `bimedix chat`.
         base_name: how the base is called in the card; empty: its folder's name.
+        tokenizer: to write in place of the base's own.
         progress: told shard by shard.
 
     Raises:
@@ -132,7 +162,8 @@ def merge_files(
         adapter = _as_ours(base, adapter, part / "adapter")
     settings = read_adapter_settings(adapter)
     files, pairs = Checkpoint(shard_files(base)), Checkpoint([_weights_of(adapter)])
-    packed = _packed_names(files, config) if _dequantises(settings, over) else set[str]()
+    dequantises = over == "dequantised" or (over == "auto" and settings.base == "nf4")
+    packed = _packed_names(files, config) if dequantises else set[str]()
     changed = _Changed(files, pairs, settings, packed)
     matrices = _check(files, pairs, adapter / WEIGHTS)
     require_disk(out.parent, files.bytes + 2**20, f"merging into {out}")
@@ -144,6 +175,8 @@ def merge_files(
             _write_like(file, part / file.name, changed)
             task.advance(1)
     _copy_rest(base, part)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(part)
     dtypes = {files[name].dtype for name in _packed_names(files, config)}
     difference, rerouted = _compare(base, part, changed, told)
     bound = max(TOLERANCE.get(dtype, HALF_TOLERANCE) for dtype in dtypes)
@@ -171,21 +204,6 @@ def _as_ours(base: Path, adapter: Path, folder: Path) -> Path:
     settings, tensors = read_peft_files(adapter, config)
     write_adapter(folder, tensors, settings, {})
     return folder
-
-
-def _dequantises(settings: AdapterSettings, over: MergeBase) -> bool:
-    """Tell whether the adapters go on unpacked NF4.
-
-    Raises:
-        UsageError: NF4's scales were nested, whose mean is over a whole layer.
-    """
-    wanted = over == "dequantised" or (over == "auto" and settings.base == "nf4")
-    if wanted and settings.base == "nf4" and settings.nf4_scales == "nested":
-        raise UsageError(
-            "nested scales are rounded over a whole layer at once, which a merge by tensors does not see.\n"
-            "  Merge over the weights as stored: `--over stored`."
-        )
-    return wanted
 
 
 def _weights_of(adapter: Path) -> Path:

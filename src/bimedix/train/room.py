@@ -28,8 +28,8 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         `figures.json`: what the summary holds; `chat.json`: the template, for evaluation and serving.
     Beside the stage's folder: `prepared/`, the tokenised data, and `tracking/`, where trackers are asked for.
     """
-    from bimedix.model.adapters import merge
-    from bimedix.model.load import load_tokenizer, save_model
+    from bimedix.model.load import find_model, load_tokenizer, save_model
+    from bimedix.model.merge import merge_files
     from bimedix.train.checkpoint import check_checkpoint
     from bimedix.train.devices import make_accelerator, sharing, whole_weights
     from bimedix.train.loop import identity_of
@@ -96,7 +96,13 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
             if first and phase.mode == "full":
                 save_model(model, out / f"base.phase-{at}", tokenizer)
             elif first and not settings.keep_unmerged_only:
-                saved["figures"]["merge_difference"] = merge(model, out / "merged", tokenizer)
+                shutil.rmtree(out / "merged", ignore_errors=True)
+                base = out / "base" if base_is_ours else find_model(settings.base, context.base)
+                merged = merge_files(
+                    base, out / "adapter", out / "merged", template=settings.template, tokenizer=tokenizer,
+                    base_name=settings.base, progress=context.progress,
+                )  # fmt: skip
+                saved["figures"]["merge_difference"] = merged.difference
         if first:
             write_json(done_file, saved)
             _settle_base(out)
