@@ -688,7 +688,9 @@ def keep(path: Path, found: Mapping[str, Any], bench: Bench) -> None:
 
 def main() -> None:
     options: argparse.ArgumentParser = parser(__doc__)
-    options.add_argument("--part", default="all", choices=[*PARTS, "all"], help="What is measured.")
+    options.add_argument(
+        "--part", nargs="+", default=["all"], choices=[*PARTS, "all"], help="What is measured."
+    )
     options.add_argument("--rehearse", action="store_true", help="The same code on the CPU with tiny sizes.")
     options.add_argument("--out", type=Path, default=RESULTS, help="Result file; none in rehearsal.")
     given = options.parse_args()
@@ -702,7 +704,7 @@ def main() -> None:
         sizes = replace(sizes, rounds=given.repeats or 1)
     bench = Bench(device, sizes, torch.Generator(device).manual_seed(11), {})
     figures: dict[str, Any] = {}
-    for name in PARTS if given.part == "all" else [given.part]:
+    for name in PARTS if "all" in given.part else given.part:
         started = time.perf_counter()
         figures[name] = PARTS[name](bench)
         figures[f"{name}_seconds"] = round(time.perf_counter() - started, 1)
