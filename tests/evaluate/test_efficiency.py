@@ -108,6 +108,21 @@ def test_a_local_model_is_timed_in_every_language(place: Path, mixtral: Any) -> 
     assert "exceeds 80 tokens per second" in page and "180.6" in page
 
 
+def test_answers_are_timed_as_they_are_asked_for(items: Maker, mixtral: Any, tokenizer: Any) -> None:
+    """With the reason first where the run asks so: another prompt, and so another time."""
+    from bimedix.evaluate.asking import Asker
+    from bimedix.evaluate.items import Asked
+    from bimedix.evaluate.timing import time_local
+
+    asker, entry = Asker(tokenizer, "mixtral", 2048), Asked("exam", "", items("en", 1)[0])
+    for with_rationale in (False, True):
+        (row,) = time_local(
+            mixtral, asker, "m", [entry], warm_up=0, max_new_tokens=2, exact=True, end_id=2,
+            with_rationale=with_rationale,
+        )  # fmt: skip
+        assert row.prompt_tokens == len(asker.prompt(entry.item, with_rationale=with_rationale))
+
+
 @pytest.fixture
 def endpoint() -> Iterator[str]:
     """A server that streams four pieces with known pauses."""

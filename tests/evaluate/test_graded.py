@@ -249,6 +249,18 @@ def test_a_run_grades_writes_sheets_and_reads_them_back(place: Path) -> None:
     assert "Rubric scores (%)" in page and "Krippendorff" in page and "Mean ratings" in page
 
 
+@pytest.mark.parametrize(
+    ("row", "message"), [("x,0,perhaps", "met 'perhaps'"), ("x,first,yes", "criterion 'first' is no number")]
+)
+def test_wrong_marks_are_told_by_line(place: Path, row: str, message: str) -> None:
+    (place / "marks.csv").write_text(f"code,criterion,met\ny,1,\n{row}\n")
+    assert SETTINGS.rubrics
+    settings = replace(SETTINGS, rubrics=replace(SETTINGS.rubrics, marks=("marks.csv",)))
+
+    with pytest.raises(DataError, match=rf"marks\.csv:3: {message}"):
+        run(settings, {}, place / "out", Context(calls=place / "calls.sqlite", base=place))
+
+
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(RecipeError, match="rates rationales"):
         replace(SETTINGS, with_rationale=False)

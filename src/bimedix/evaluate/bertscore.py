@@ -67,6 +67,8 @@ class BertScorer:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
+        if None in (self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.tokenizer.pad_token_id):
+            raise DataError(f"{folder}: its tokenizer marks no beginning, end or padding, as encoders' do.")
         config = model.config
         padded = 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
         self.longest = min(

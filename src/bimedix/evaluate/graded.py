@@ -194,6 +194,8 @@ def _read_marks(path: Path) -> Iterable[tuple[tuple[str, int], bool]]:
         said = (row["met"] or "").strip().lower()
         if said and said not in (*_YES, *_NO):
             raise DataError(f"{path}:{reader.line_num}: met '{said}'; write yes or no, or leave it empty.")
+        if said and not (row["criterion"] or "").strip().isdigit():
+            raise DataError(f"{path}:{reader.line_num}: criterion '{row['criterion']}' is no number.")
         if said:
             yield (row["code"].strip(), int(row["criterion"])), said in _YES
 

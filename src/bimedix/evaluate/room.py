@@ -98,7 +98,7 @@ def run(settings: Settings, inputs: Mapping[str, Path], out: Path, context: Cont
         ]
         work = _Run(settings, context, _once(read, stage), cache)
         if settings.efficiency:
-            work.watch = Stopwatch(settings.efficiency, work.asked, context)
+            work.watch = Stopwatch(settings.efficiency, work.asked, context, settings.with_rationale)
         if settings.rubrics:
             work.rubrics = RubricRun(settings.rubrics, context)
         if settings.integrity != "off":

@@ -35,6 +35,8 @@ class Stopwatch:
     timing: Timing
     asked: Sequence[Asked]
     context: Context
+    with_rationale: bool = False
+    """Answers give the reason first, as those that are scored."""
     times: list[Timed] = field(default_factory=list)
     loaded: list[Loaded] = field(default_factory=list)
     estimates: list[Estimate] = field(default_factory=list)
@@ -49,7 +51,7 @@ class Stopwatch:
         with self.context.progress.task(f"{name}, speed", len(items), "answers") as task:
             for row in time_local(
                 model, asker, name, items, warm_up=timing.warm_up, max_new_tokens=timing.max_new_tokens,
-                exact=timing.exact, end_id=end_id,
+                exact=timing.exact, end_id=end_id, with_rationale=self.with_rationale,
             ):  # fmt: skip
                 rows.append(row)
                 task.advance(not row.warm_up)
@@ -73,7 +75,7 @@ class Stopwatch:
         if isinstance(endpoint, OpenAiCompleter):  # the settings allow no other kind
             self.times += time_endpoint(
                 endpoint, asker, timed_items(self.asked, self.timing.items), warm_up=self.timing.warm_up,
-                max_new_tokens=self.timing.max_new_tokens,
+                max_new_tokens=self.timing.max_new_tokens, with_rationale=self.with_rationale,
             )  # fmt: skip
 
     def write(self, out: Path, confidence: float) -> None:

@@ -14,7 +14,7 @@ from bimedix.completers.openai import OpenAiCompleter
 from bimedix.evaluate.asking import Asker
 from bimedix.evaluate.efficiency import Loaded, Timed
 from bimedix.evaluate.items import Asked
-from bimedix.records import content_hash
+from bimedix.records import Message, content_hash
 
 _READ_BYTES = 1 << 28
 """What the bandwidth is measured on: more than the caches of a processor hold."""
@@ -31,7 +31,7 @@ def timed_items(asked: Sequence[Asked], per_language: int) -> list[Asked]:
 
 def time_local(
     model: Any, asker: Asker, name: str, items: Sequence[Asked], *, warm_up: int, max_new_tokens: int,
-    exact: bool, end_id: int,
+    exact: bool, end_id: int, with_rationale: bool = False,
 ) -> Iterator[Timed]:  # fmt: skip
     """Yield the times of each item's answer; the first `warm_up` ones are marked, and come before all.
 
@@ -44,12 +44,13 @@ def time_local(
         max_new_tokens: longest answer.
         exact: write exactly so many tokens, past the stop token.
         end_id: token that ends an answer.
+        with_rationale: ask for the reason first.
     """
     from bimedix.model.generate import generate_tokens
 
     stops = frozenset() if exact else frozenset({end_id})
     for number, entry in enumerate([*list(items)[:warm_up], *items]):
-        prompt = list(asker.prompt(entry.item))
+        prompt = list(asker.prompt(entry.item, with_rationale=with_rationale))
         start = time.perf_counter()
         first, written = 0.0, []
         for token in generate_tokens(model, prompt, max_new_tokens=max_new_tokens, stop_ids=stops):
@@ -103,8 +104,9 @@ def read_bandwidth(device: Any, repeats: int = 5) -> float:
 
 
 def time_endpoint(
-    endpoint: OpenAiCompleter, asker: Asker, items: Sequence[Asked], *, warm_up: int, max_new_tokens: int
-) -> list[Timed]:
+    endpoint: OpenAiCompleter, asker: Asker, items: Sequence[Asked], *, warm_up: int, max_new_tokens: int,
+    with_rationale: bool = False,
+) -> list[Timed]:  # fmt: skip
     """Return the times of each item's streamed answer, asked one after the other.
 
     Raises:
@@ -112,22 +114,27 @@ def time_endpoint(
     """
 
     async def all_of_them() -> list[Timed]:
+        out = []
         try:
-            return [
-                await _time_stream(endpoint, asker, entry, number < warm_up, max_new_tokens)
-                for number, entry in enumerate([*list(items)[:warm_up], *items])
-            ]
+            for number, entry in enumerate([*list(items)[:warm_up], *items]):
+                messages = asker.messages(entry.item, with_rationale=with_rationale)
+                out.append(await _time_stream(endpoint, entry, messages, number < warm_up, max_new_tokens))
         finally:
             await endpoint.close()
+        return out
 
     return asyncio.run(all_of_them())
 
 
 async def _time_stream(
-    endpoint: OpenAiCompleter, asker: Asker, entry: Asked, warm_up: bool, max_new_tokens: int
+    endpoint: OpenAiCompleter,
+    entry: Asked,
+    messages: tuple[Message, ...],
+    warm_up: bool,
+    max_new_tokens: int,
 ) -> Timed:
     item = entry.item
-    request = Request(asker.messages(item), "answer", item.id, max_new_tokens=max_new_tokens)
+    request = Request(messages, "answer", item.id, max_new_tokens=max_new_tokens)
     text, first, usage = "", 0.0, {}
     start = time.perf_counter()
     async for event in endpoint.stream(request):
