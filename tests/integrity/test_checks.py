@@ -182,7 +182,6 @@ def test_a_range_shares_its_scale(source: str, target: str, language: str, wrong
         ("It must continue.", "Elle ne doit pas être interrompue.", "fr", False),
         ("It must be interrupted.", "Elle ne doit pas être interrompue.", "fr", True),
         ("There was no evidence of any rash.", "No hubo ningún indicio de erupción.", "es", False),
-        ("Fever was absent, rash did not spread.", "No había fiebre, la erupción se extendió.", "es", True),
         ("The data are not shown.", "البيانات غير معروضة.", "ar", False),
         ("The data are shown.", "البيانات لا تُعرض.", "ar", True),
         ("It is only reliable early.", "لا يُعتمد عليه إلا مبكرًا.", "ar", False),

@@ -64,6 +64,8 @@ _NUMBER = re.compile(
     r"(?<![\d])(?:\d{1,3}(?:\u00a0\d{3})+(?!\d)|\d+(?:[.,٫٬·]\d+)*|(?<![\w.])[.٫·]\d+)"
     r"(?:(?P<power>[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|\^(?P<caret>-?\d+)|<sup>(?P<sup>-?\d+)</sup>)?"
 )
+_ARABIC_COMMA = re.compile(r"(?<=\d)،(?=\d{3}(?!\d))")
+"""Between thousands, where a machine puts it for the comma: 100،000."""
 _TIMES_SIGN = re.compile(r"[ \u00a0]*[×x*·х][ \u00a0]*")
 _LONGEST = 60
 """Characters above which a run of digits is no number (sequences, hashes)."""
@@ -215,6 +217,7 @@ class NumberReader:
     def _raw(self, lower: str) -> list[tuple[int, int, tuple[Fraction, ...], Form]]:
         found: list[tuple[int, int, tuple[Fraction, ...], Form]] = []
         taken = Covered(len(lower))
+        lower = _ARABIC_COMMA.sub(",", lower)
         for match in _FRACTION.finditer(lower):
             if int(match.group(1)) < int(match.group(2)):
                 value = Fraction(int(match.group(1)), int(match.group(2)))

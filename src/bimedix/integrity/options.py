@@ -79,20 +79,22 @@ def _traits(side: Side) -> tuple[frozenset[object], frozenset[str]]:
     sure |= {name.text for name in side.identifiers if name.text.isascii()}
     sure |= set(_CAPITALS.findall(side.folded.cased))
     sure |= {cue.value for cue in drug_reader(side.code).read(side)}
-    sure |= {name for name, cues in side.cues.items() if cues and name.startswith(_TELLING)}
+    words = _WORD.findall(side.folded.lower)
+    few = len(words) <= _FEW
+    telling = (name for name, cues in side.cues.items() if cues and name.startswith(_TELLING))
+    sure |= {name.removesuffix("_also") for name in telling if few}
     sure.add(_catch_all(side))
-    heard = (
-        {consonants(word) for word in _WORD.findall(side.folded.lower)}
-        if drug_reader(side.code).spoken
-        else set()
-    )
-    return frozenset(sure - {None}), frozenset(word for word in heard if len(word) >= 3)
+    by_sound = few and drug_reader(side.code).spoken
+    heard = {consonants(word) for word in words} if by_sound else set()
+    return frozenset(sure - {None}), frozenset(word for word in heard if len(word) >= 4)
 
 
 _TELLING = ("routes.", "sides.")
 _CAPITALS = re.compile(r"(?<![A-Za-z])(?:[A-Z][A-Za-z]*[A-Z]|[B-HJ-Z])(?![A-Za-z])")
 """Acronyms and single letters, which stay in Latin script: CCP, hepatitis B."""
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_FEW = 6
+"""Words of an option above which two may sound alike by chance."""
 
 
 def _fit(

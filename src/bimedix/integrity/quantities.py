@@ -4,11 +4,12 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 
-from bimedix.integrity.folding import Covered
+from bimedix.integrity.folding import Covered, fold
 from bimedix.integrity.frequency import Frequency, match_frequencies
-from bimedix.integrity.lexicon import plain_forms
+from bimedix.integrity.lexicon import plain_forms, table
 from bimedix.integrity.numbers import Number, number_reader
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.integrity.units import TIME, base_quantity, units
@@ -142,7 +143,7 @@ def check_numbers(pair: Pair) -> Findings:
     yield from _check_order(pair)
     lost = _excused([n for n in aligned.left if _firm(n)], pair.source, pair.target, source)
     new = _excused([n for n in aligned.right if _firm(n)], pair.target, pair.source, [])
-    turned = _turned_words(aligned)
+    turned = _turned_words(pair, aligned)
     if lost and new:
         yield pair.finding(
             "number",
@@ -165,26 +166,41 @@ def check_numbers(pair: Pair) -> Findings:
         yield from _one_sided(pair, new, "is not in the source", lost_side=False)
 
 
-def _turned_words(aligned: Alignment) -> list[Number]:
+def _turned_words(pair: Pair, aligned: Alignment) -> list[Number]:
     """Return a number word of the source and another one that stands for it in the translation.
 
     Words are looser than digits (both, double, a second opinion), so both must be of one kind: the same unit
     (two days and six days), or alone of their kind (two doses and five, the second dose and the fifth).
     """
-    for mine in filter(_counts, aligned.left):
-        for theirs in filter(_counts, aligned.right):
+    counted = [n for n in aligned.left if _counts(pair.source, n)]
+    instead = [n for n in aligned.right if _counts(pair.target, n)]
+    for mine in counted:
+        for theirs in instead:
             if mine.unit and mine.unit == theirs.unit:
                 return [mine, theirs]
-    for kind in (_counts, _is_ordinal):
-        left, right = list(filter(kind, aligned.left)), list(filter(kind, aligned.right))
+    ordinals = [n for n in aligned.left if _is_ordinal(n)], [n for n in aligned.right if _is_ordinal(n)]
+    for left, right in ((counted, instead), ordinals):
         if len(left) == len(right) == 1 and not left[0].unit:
             return [left[0], right[0]]
     return []
 
 
-def _counts(number: Number) -> bool:
-    """Tell whether a word counts something: from two on, or with a unit."""
-    return number.form == "word" or (number.form == "loose" and bool(number.unit or number.value == 2))
+def _counts(side: Side, number: Number) -> bool:
+    """Tell whether a word counts something: from three on, or two, and not a pair or a double."""
+    two = number.form == "loose" and number.value == 2
+    return number.form == "word" or (two and side.folded.lower[number.start : number.end] in _twos(side.code))
+
+
+@cache
+def _twos(code: str) -> frozenset[str]:
+    words = table(code).get("numbers", {}).get("words", {}).get("2", ())
+    return frozenset(fold(word).lower for word in words if not word.startswith(_NO_TWO))
+
+
+_NO_TWO = (
+    "both", "double", "twofold", "pair", "couple", "dual", "كلا", "كلت", "كلي", "ضعف", "زوج", "مزدوج",
+    "ثنائي", "amb", "doble", "par", "paire", "об", "дво", "вдвое", "пара",
+)  # fmt: skip
 
 
 def _is_ordinal(number: Number) -> bool:

@@ -17,7 +17,7 @@ _LATIN_NAME = re.compile(
     r"(?<![A-Za-z])[A-Za-z]*[A-Z][A-Za-z]*[A-Z0-9][A-Za-z0-9]*|(?<![A-Za-z])[A-Za-z]+-?\d+"
 )
 _MIXED = re.compile(
-    r"[\u0400-\u04ff\u0621-\u064a]{2,}([a-z]{3,})|([a-z]{3,})[\u0400-\u04ff\u0621-\u064a]{2,}"
+    r"(?:[\u0400-\u04ff]{2,}|[\u0621-\u064a]{4,})([a-z]{3,})|([a-z]{3,})[\u0400-\u04ff\u0621-\u064a]{2,}"
 )
 _OVERRIDE = re.compile("[\u202a-\u202e]")
 _CONTROL = re.compile(
@@ -51,7 +51,7 @@ def check_echo(pair: Pair) -> Findings:
     if not plain or _squeeze(source) != _squeeze(target):
         return
     own_script = language(pair.source.code).script == language(pair.target.code).script
-    names_only = not _PLAIN_LATIN.search(pair.source.folded.cased) or len(plain) < 2
+    names_only = not _PLAIN_LATIN.search(pair.source.folded.cased) or len(plain) < 3
     yield pair.finding(
         "echo",
         "hint" if names_only or (own_script and len(plain) < 4) else "error",
