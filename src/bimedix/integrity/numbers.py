@@ -196,7 +196,8 @@ class NumberReader:
                 scale, end = Fraction(word.value), word.end
                 values = tuple(value * scale for value in values)
             elif decade := _DECADE.match(lower, end):
-                values, end = (*values, values[0] % 100), decade.end()
+                full = values[0] + 1900 if values[0] < 100 else values[0]
+                values, end = (*values, full, values[0] % 100), decade.end()
             elif _ORDINAL_END.match(lower, end) and not self.units.read(lower, end)[0]:
                 form_here = "ordinal"
             unit, _, unit_end = self.units.read(lower, end)

@@ -81,7 +81,8 @@ class Signs(NamedTuple):
 def signs(side: Side) -> Signs:
     """Return the signs of a text."""
     lower = side.folded.lower
-    idioms, limits = side.found("polarity.idioms"), side.found("polarity.limits")
+    idioms = side.found("polarity.idioms")
+    limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
     passed = _covered(lower, [*idioms, *limits, *side.found("polarity.lookalikes")])
 
     def found(*names: str) -> list[Cue]:
@@ -92,7 +93,7 @@ def signs(side: Side) -> Signs:
     joined = found("joined")
     firm = [cue for cue in joined if _written(side, cue) in _FIRM_AS_WRITTEN]
     joined = [cue for cue in joined if cue not in firm]
-    firm += _whole(found("negation", "except"), [*soft, *joined])
+    firm += _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
     reach = _REACH[language(side.code).spaced]
     firm = sorted([*firm, *_alone(joined, firm, lower, reach)], key=_START)
     said = _covered(lower, firm)
@@ -113,6 +114,15 @@ def _conjunctions(code: str) -> frozenset[str]:
 
 _FIRM_AS_WRITTEN = frozenset({"ألا", "أَلا", "ألّا"})
 """Joined signs that are firm by a letter which folding takes away: not ألا, and not إلا, except."""
+
+
+def _number_follows(side: Side, cue: Cue) -> bool:
+    """Tell whether a limit is one of a number: no more than 5 days, and not no more than a sewer."""
+    return any(0 <= number.start - cue.end <= _LIMIT for number in side.numbers)
+
+
+_LIMIT = 15
+"""Characters between a limit and its number."""
 
 
 def _written(side: Side, cue: Cue) -> str:
@@ -139,9 +149,14 @@ def _alone(cues: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -
     kept: list[Cue] = []
     for cue in cues:
         beside = [*_beside(cue, others), *kept[-1:]]
-        if not any(_near(cue, other, lower, reach) for other in beside):
+        if not any(_near(cue, other, lower, reach) and _joins(cue, other) for other in beside):
             kept.append(cue)
     return kept
+
+
+def _joins(cue: Cue, other: Cue) -> bool:
+    """Tell whether two signs are one: sans aucun; and two: aucun, et des gens sans."""
+    return other.concept != "polarity.without" or 0 <= cue.start - other.end <= 2
 
 
 def _unled(particles: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -> list[Cue]:
