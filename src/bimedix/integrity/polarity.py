@@ -27,6 +27,8 @@ _REACH = {True: 70, False: 20}
 """Characters between two words of one negation, where words are spaced and where not."""
 _CLOSE, _FAR = 20, 60
 """Characters between two signs of which the second only repeats the first: surely, and perhaps."""
+_SENTENCE = 250
+"""Characters of a text in which each word like unknown has a counterpart that the lists know."""
 _TWICE = 30
 """Characters between a negation and the soft sign that it takes back: must not be interrupted."""
 _COMMAS = frozenset(",،，")
@@ -218,7 +220,7 @@ def _dropped(source: Signs, target: Signs) -> bool:
     spare = max(0, len(target.soft) - len(source.soft)) + max(0, len(target.limits) - len(source.limits))
     merged = len(source.firm) - source.repeated(_CLOSE) > len(target.firm) - target.repeated(_CLOSE) + spare
     plain = len(source.firm) + len(source.denials) + len(source.limits)
-    plain += len(source.affixed) if source.firm else 0
+    plain += len(source.affixed) if source.firm and len(source.lower) <= _SENTENCE else 0
     return (
         len(source.firm) > len(target.firm) + spare or (merged and bool(target.firm)) or plain > _all(target)
     )

@@ -180,7 +180,7 @@ def _turned_words(pair: Pair, aligned: Alignment) -> list[Number]:
                 return [mine, theirs]
     ordinals = [n for n in aligned.left if _is_ordinal(n)], [n for n in aligned.right if _is_ordinal(n)]
     for left, right in ((counted, instead), ordinals):
-        if len(left) == len(right) == 1 and not left[0].unit:
+        if len(left) == len(right) == 1 and not left[0].unit and len(pair.source.text) <= _SENTENCE:
             return [left[0], right[0]]
     return []
 
@@ -189,6 +189,10 @@ def _counts(side: Side, number: Number) -> bool:
     """Tell whether a word counts something: from three on, or two, and not a pair or a double."""
     two = number.form == "loose" and number.value == 2
     return number.form == "word" or (two and side.folded.lower[number.start : number.end] in _twos(side.code))
+
+
+_SENTENCE = 250
+"""Characters of a text in which a number word that is alone on each side is the same one."""
 
 
 @cache
