@@ -1,4 +1,4 @@
-"""Recall on the frozen contrast set, class by class, and silence on translations that are right."""
+"""The set written together with the checks: recall class by class, and silence on right translations."""
 
 import sys
 from pathlib import Path
