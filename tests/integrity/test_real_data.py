@@ -11,10 +11,10 @@ import pytest
 
 from bimedix.integrity import check_set, check_texts
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from _seeds import seeded
 
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 DATA = Path(os.environ.get("BIMEDIX_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="BIMEDIX_DATA is not set")
 
