@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from _gpu_model import random_nf4
 from bimedix.model.arithmetic import Shape
-from bimedix.model.experts import run_experts
+from bimedix.model.experts import agrees_with_loop, run_experts
 from bimedix.model.moe import ExpertOptions, ExpertWeights, Factors, Nf4Weights, PlainWeights, dispatch
 
 SCALE = 0.5
@@ -202,7 +202,11 @@ def arms(case: Case, shape: Shape) -> Iterator[tuple[str, Arm | str]]:
     yield "loop_resident", resident
     yield "loop_gate_up_again", lambda given: ours(given, save_gate_up=False)
     yield "loop_all_again", lambda given: ours(given, whole=True)
-    yield "grouped", lambda given: ours(given, backend="grouped")
+    agree = agrees_with_loop(str(case.x.device), case.x.dtype)
+    yield (
+        "grouped",
+        (lambda given: ours(given, backend="grouped")) if agree else "not the loop's numbers here",
+    )
     yield "whole_layer_grouped_all_again", whole_layer
     missing = missing_for_peft()
     yield "peft_grouped_mm", f"not installed: {missing}" if missing else peft(case, shape)

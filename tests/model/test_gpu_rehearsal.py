@@ -47,7 +47,8 @@ def test_every_part_runs_with_torch_and_numpy_alone():
         assert all(case[arm]["ms"] > 0 and case[arm]["difference"] <= 2e-2 for arm in OURS)
         assert case["whole_layer_grouped_all_again"]["difference"] > 0
     step = figures["step"]
-    assert step["policies_difference"] <= 1e-3
+    assert step["policies"]["layers_difference"] == step["policies"]["gate_up_difference"] == 0
+    assert "within_45_gb" not in step["lean"]  # No peak is known of a processor.
     assert step["all_again_64"]["layers"] == step["all_kept_64"]["none"] == 2
     assert step["planned_64"]["resident_layers"] == 2
     assert step["lean"]["tokens_per_s"] > 0
