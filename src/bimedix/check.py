@@ -176,7 +176,8 @@ def _article(checked: Checked) -> str:
 
 
 def _told(finding: Finding) -> str:
-    return f"{finding.check} ({finding.severity}) {finding.field}: {finding.explanation}"
+    where = f" {finding.field}" if finding.field else ""
+    return f"{finding.check} ({finding.severity}){where}: {finding.explanation}"
 
 
 def _marks(checked: Checked, field: str, *, source: bool) -> Iterator[Mark]:
