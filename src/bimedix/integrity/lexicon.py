@@ -84,6 +84,7 @@ _AFFIXES = {
 
 
 _NO_CUES = {
+    "as_written",
     "duals",
     "halves",
     "join",

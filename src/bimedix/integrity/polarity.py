@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
-from bimedix.integrity.lexicon import Cue, longest_of, plain_forms
+from bimedix.integrity.lexicon import Cue, longest_of, plain_forms, table
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.languages import language
 
@@ -93,9 +93,10 @@ def signs(side: Side) -> Signs:
 
     soft = longest_of(found("soft", "affixed", "denials"))
     joined = found("joined")
-    firm = [cue for cue in joined if _written(side, cue) in _FIRM_AS_WRITTEN]
-    joined = [cue for cue in joined if cue not in firm]
-    firm += _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
+    apart = [cue for cue in joined if _written(side, cue) in _firm_as_written(side.code)]
+    joined = [cue for cue in joined if cue not in apart]
+    firm = _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
+    firm = sorted([*firm, *apart], key=_START)
     reach = _REACH[language(side.code).spaced]
     firm = sorted([*firm, *_alone(joined, firm, lower, reach)], key=_START)
     said = _covered(lower, firm)
@@ -114,8 +115,10 @@ def _conjunctions(code: str) -> frozenset[str]:
     return frozenset(form for form in plain_forms(code, "options", "joins") if form.isalpha())
 
 
-_FIRM_AS_WRITTEN = frozenset({"ألا", "أَلا", "ألّا"})
-"""Joined signs that are firm by a letter which folding takes away: not ألا, and not إلا, except."""
+@cache
+def _firm_as_written(code: str) -> frozenset[str]:
+    """Return joined signs that are firm by a letter which folding takes away: ألا, but not إلا."""
+    return frozenset(table(code).get("polarity", {}).get("as_written", ()))
 
 
 def _number_follows(side: Side, cue: Cue) -> bool:
