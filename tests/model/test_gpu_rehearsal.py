@@ -35,6 +35,7 @@ def run(*words):
     return json.loads(done.stdout.splitlines()[-1])["figures"]
 
 
+@pytest.mark.slow
 def test_every_part_runs_with_torch_and_numpy_alone():
     """All parts; nothing else that the project depends on can be imported, and such arms are named."""
     figures = run("-c", WITHOUT.format(absent=ABSENT, script=str(SCRIPT), folder=str(SCRIPT.parent)))

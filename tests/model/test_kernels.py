@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("triton")
 
 
+@pytest.mark.slow
 def test_kernels_give_the_numbers_of_plain_torch():
     """All cases, in a process that was told to interpret before it imported triton."""
     cases = str(Path(__file__).with_name("kernel_cases.py"))
