@@ -122,6 +122,8 @@ def test_two_devices_take_the_steps_of_one(config, mix, uneven, context, tmp_pat
     run_on_two(config, uneven, mix, tmp_path / "two")
 
     compare(tmp_path / "one", tmp_path / "two", rel=2e-4, most=2e-3)
+    assert all(row["padding_share"] == 0 for row in rows(tmp_path / "one"))
+    assert any(row["padding_share"] > 0 for row in rows(tmp_path / "two"))
     assert not (tmp_path / "two" / "checkpoints").exists()
     assert (tmp_path / "two" / "merged" / "model.safetensors").exists()
 

@@ -38,6 +38,8 @@ class Outcome:
     tokens: int
     """Tokens that went through, over all epochs and devices."""
     supervised_tokens: int
+    padding_share: float
+    """Of the tokens that were read, those that only keep a device in step with the others."""
     first_loss: float
     """Mean negative log-likelihood (nats per supervised token) of the first batch."""
     final_loss: float
@@ -168,17 +170,19 @@ class _Run:
 
     def backward(
         self, samples: Samples, units: Units, drawn: Sequence[int], supervised: int
-    ) -> tuple[float, int]:
-        """Leave the gradient of a step in place; returns its loss and this device's passes.
+    ) -> tuple[float, int, int]:
+        """Leave the gradient of a step in place; returns its loss, the tokens that all devices read for it
+        (with those of passes that only keep a device in step), and this device's passes.
 
         The gradient is that of: sum of losses / supervised tokens of the whole batch. So it depends neither
         on how the batch is packed and split, nor on the number of devices.
         """
         passes = self._passes(units, drawn)
         shortest = min(units.members(drawn), key=lambda i: (samples.lengths[i], i))
-        loss_sum = torch.zeros((), device=self.device)
+        loss_sum, read = torch.zeros((), device=self.device), 0
         for number, group in enumerate(passes, 1):
             packed = self._packed(samples, [shortest] if group is None else group)
+            read += packed.ids.numel()
             if group is None:
                 with _uncounted(self.model), self.devices.accumulate(last=number == len(passes)):
                     self.devices.accelerator.backward(self.devices.objective(packed) * 0.0)
@@ -188,7 +192,8 @@ class _Run:
                 # Devices average their gradients; the loss is a sum.
                 self.devices.accelerator.backward(loss * self.ranks / supervised)
             loss_sum += loss.detach()
-        return float(self.sum(loss_sum)) / supervised, sum(group is not None for group in passes)
+        all_read = int(self.sum(torch.tensor(read)))
+        return float(self.sum(loss_sum)) / supervised, all_read, sum(group is not None for group in passes)
 
     @torch.no_grad()
     def validate(self, samples: Samples) -> float | None:
@@ -299,7 +304,7 @@ def train_phase(
             )
             state.balance_sum = state.z_sum = 0.0
 
-            loss, packs = run.backward(samples, units, drawn, supervised)
+            loss, read, packs = run.backward(samples, units, drawn, supervised)
             if not math.isfinite(loss):
                 raise BimedixError(
                     f"phase {at}, step {step + 1}: the loss is {loss}.\n"
@@ -316,8 +321,8 @@ def train_phase(
             seconds, done = time.monotonic() - began, step + 1
             row = {
                 "phase": at, "step": done, "loss": loss, "learning_rate": rate,
-                "gradient_norm": norm, "tokens": tokens, "supervised_tokens": supervised,
-                "padding_share": 0.0, "micro_batches": packs,
+                "gradient_norm": norm, "tokens": tokens, "tokens_read": read, "supervised_tokens": supervised,
+                "padding_share": round(1 - tokens / read, 4), "micro_batches": packs,
                 "balance": float(sums[0]) if settings.balance_coefficient else None,
                 "z": float(sums[1]) if settings.z_coefficient else None,
                 "busiest_expert_share": busiest(step_load),
@@ -330,7 +335,11 @@ def train_phase(
                 stopped = bool(phase.patience) and best.without_gain >= phase.patience
             metrics.add(row)
             accelerator.log(numbers(row), step=done)
-            shown = {"loss": f"{loss:.3f}", "tokens_per_s": int(tokens / seconds), "padding": "0%"}
+            shown = {
+                "loss": f"{loss:.3f}",
+                "tokens_per_s": int(tokens / seconds),
+                "padding": f"{row['padding_share']:.0%}",
+            }
             shown |= {"experts": histogram(step_load)} if step_load.numel() else {}
             task.advance(1, **shown)
             every = settings.checkpoint_every_steps
@@ -353,6 +362,9 @@ def train_phase(
         steps=len(rows),
         tokens=sum(row["tokens"] for row in rows),
         supervised_tokens=sum(row["supervised_tokens"] for row in rows),
+        padding_share=round(
+            1 - sum(row["tokens"] for row in rows) / sum(row["tokens_read"] for row in rows), 4
+        ),
         first_loss=rows[0]["loss"],
         final_loss=sum(row["loss"] for row in tail) / len(tail),
         validation_loss=final,

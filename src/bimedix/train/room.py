@@ -290,7 +290,9 @@ def _run_phase(
     seconds = found.pop("seconds")
     figures = {
         "mode": phase.mode,
-        **{key: found[key] for key in ("steps", "tokens", "supervised_tokens", "first_loss")},
+        **{
+            key: found[key] for key in ("steps", "tokens", "supervised_tokens", "padding_share", "first_loss")
+        },
         "loss": found["final_loss"],
         **{key: found[key] for key in ("validation_loss", "best_step", "stopped_early")},
         "trainable_parameters": trainable,
@@ -298,7 +300,6 @@ def _run_phase(
         "trainable_share": round(trainable / total, 6),
         "expert_load": [list(layer) for layer in found["expert_load"]],
         "experts_without_tokens": len(idle),
-        "padding_share": 0.0,
     }
     timing = {"seconds": round(seconds, 2), "tokens_per_s": round(found["tokens"] / max(seconds, 1e-9), 1)}
     return {"figures": figures, "timing": timing}
