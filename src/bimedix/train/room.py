@@ -28,7 +28,7 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         `figures.json`: what the summary holds; `chat.json`: the template, for evaluation and serving.
     Beside the stage's folder: `prepared/`, the tokenised data, and `tracking/`, where trackers are asked for.
     """
-    from bimedix.model.load import find_model, load_tokenizer, save_model
+    from bimedix.model.load import check_folder, find_model, load_tokenizer, save_model
     from bimedix.model.merge import merge_files
     from bimedix.train.checkpoint import check_checkpoint
     from bimedix.train.devices import make_accelerator, sharing, whole_weights
@@ -36,6 +36,8 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     from bimedix.train.preflight import check_room
     from bimedix.train.samples import Samples
 
+    if (folder := context.base / settings.base).is_dir():
+        check_folder(folder)
     accelerator = make_accelerator(settings, context.calls.parent / "tracking")
     first = accelerator.is_main_process
     out.mkdir(parents=True, exist_ok=True)
