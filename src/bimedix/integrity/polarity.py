@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, longest_of, plain_forms, table
-from bimedix.integrity.pair import Findings, Pair, Side
+from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.languages import language
 
 _REACH = {True: 70, False: 20}
@@ -49,6 +49,8 @@ class Signs(NamedTuple):
     limits: Sequence[Cue]
     """No more than, at most: said with a negation or without."""
     idioms: Sequence[Cue]
+    merged: Sequence[Cue]
+    """Joined ones that were counted with a firm one."""
     lower: str
     conjunctions: frozenset[str]
 
@@ -77,6 +79,7 @@ class Signs(NamedTuple):
             weak=cut(self.weak),
             limits=cut(self.limits),
             idioms=cut(self.idioms),
+            merged=cut(self.merged),
         )
 
 
@@ -98,7 +101,9 @@ def signs(side: Side) -> Signs:
     firm = _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
     firm = sorted([*firm, *apart], key=_START)
     reach = _REACH[language(side.code).spaced]
-    firm = sorted([*firm, *_alone(joined, firm, lower, reach)], key=_START)
+    alone = _alone(joined, firm, lower, reach)
+    merged = [cue for cue in joined if cue not in alone]
+    firm = sorted([*firm, *alone], key=_START)
     said = _covered(lower, firm)
     soft = [cue for cue in soft if not said.meets(cue.start, cue.end)]
     denials, affixed = (
@@ -107,7 +112,7 @@ def signs(side: Side) -> Signs:
     soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
     said = _covered(lower, [*firm, *soft])
     weak = [cue for cue in side.found("polarity.weak") if not said.meets(cue.start, cue.end)]
-    return Signs(firm, denials, affixed, soft, weak, limits, idioms, lower, _conjunctions(side.code))
+    return Signs(firm, denials, affixed, soft, weak, limits, idioms, merged, lower, _conjunctions(side.code))
 
 
 @cache
@@ -154,14 +159,16 @@ def _alone(cues: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -
     kept: list[Cue] = []
     for cue in cues:
         beside = [*_beside(cue, others), *kept[-1:]]
-        if not any(_near(cue, other, lower, reach) and _joins(cue, other) for other in beside):
+        if not any(_near(cue, other, lower, reach) and _joins(cue, other, lower) for other in beside):
             kept.append(cue)
     return kept
 
 
-def _joins(cue: Cue, other: Cue) -> bool:
-    """Tell whether two signs are one: sans aucun; and two: aucun, et des gens sans."""
-    return other.concept != "polarity.without" or 0 <= cue.start - other.end <= 2
+def _joins(cue: Cue, other: Cue, lower: str) -> bool:
+    """Tell whether two signs are one: sin que exista ninguna; or two: aucun, et des gens sans."""
+    if other.concept != "polarity.without":
+        return True
+    return cue.start >= other.end and _COMMAS.isdisjoint(lower[other.end : cue.start])
 
 
 def _unled(particles: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -> list[Cue]:
@@ -209,11 +216,42 @@ def check_negation(pair: Pair) -> Findings:
         lost = lost or [*source.firm, *source.denials, *source.limits]
         kind = "exception" if lost[0].concept == "polarity.except" else "negation"
         text = f"the {kind} of the source ({_quote(source, lost)}) is missing from the translation"
-        yield pair.finding("negation", "error", text, [(cue.start, cue.end) for cue in lost])
+        severity: Severity = "error" if _unmet(parts) else "warning"
+        yield pair.finding("negation", severity, text, [(cue.start, cue.end) for cue in lost])
     elif _added(source, target) or (new := _silent([(theirs, mine) for mine, theirs in parts])):
         new = new or list(target.firm)
         text = f"the translation negates ({_quote(target, new)}), the source does not"
-        yield pair.finding("negation", "error", text, (), [(cue.start, cue.end) for cue in new])
+        turned = [(theirs, mine) for mine, theirs in parts]
+        severity = "error" if _unmet(turned) and not _is_long(parts) else "warning"
+        yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
+
+
+def _unmet(parts: Sequence[tuple[Signs, Signs]]) -> bool:
+    """Tell whether the evidence is strong: one side of some sentences has more signs than all of the other.
+
+    A long text without aligned sentences has to lack them altogether, because no list has all words.
+    """
+    long = _is_long(parts)
+    return any(
+        _count(mine) > (0 if long else _count(theirs) + len(theirs.weak) + _spare(mine, theirs))
+        for mine, theirs in parts
+        if not long or not _all(theirs)
+    )
+
+
+def _is_long(parts: Sequence[tuple[Signs, Signs]]) -> bool:
+    """Tell whether a long text is compared as a whole: its sentences are not those of the other side."""
+    return len(parts) == 1 and len(parts[0][0].lower) > _SENTENCE
+
+
+def _count(found: Signs) -> int:
+    return len(found.firm) - found.repeated(_CLOSE) + len(found.denials)
+
+
+def _spare(mine: Signs, theirs: Signs) -> int:
+    """How many signs of one side may stand for firm ones of the other."""
+    soft = len(theirs.soft) - len(theirs.denials) - len(mine.soft) + len(mine.denials)
+    return max(0, soft) + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged)
 
 
 def _dropped(source: Signs, target: Signs) -> bool:

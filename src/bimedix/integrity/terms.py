@@ -149,9 +149,10 @@ def check_identifiers(pair: Pair) -> Findings:
         lost = [name for name in mine if not _held(name, pair.target)]
         new = [name for name in theirs if not _held(name, pair.source)]
         if lost and new:
+            turned = {name.digits for name in lost}.isdisjoint(name.digits for name in new)
             yield pair.finding(
                 "identifier",
-                "error",
+                "error" if turned else "warning",  # ribose-5, ribosa-5; ICD-10, CIE-10
                 f"{_names(pair.source, lost)} became {_names(pair.target, new)}",
                 [(name.start, name.end) for name in lost],
                 [(name.start, name.end) for name in new],
