@@ -42,7 +42,7 @@ def test_an_unknown_architecture(mix, settings, context, tmp_path, unloaded):
     write_json(tmp_path / "base" / "config.json", {"model_type": "gpt_neox", "architectures": ["GPTNeoX"]})
     settings = replace(settings, base=str(tmp_path / "base"), tokenizer="mixtral", phases=settings.phases[1:])
 
-    with pytest.raises(DataError, match="model_type 'gpt_neox'; known: mixtral"):
+    with pytest.raises(DataError, match=r"architectures \['GPTNeoX'\]; known here: Mixtral"):
         run(settings, {"mix": mix}, tmp_path / "train", context)
 
 
