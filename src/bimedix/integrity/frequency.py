@@ -65,11 +65,13 @@ def _fixed(side: Side) -> Iterator[Frequency]:
 
 
 def _rate(numbers: list[Number]) -> frozenset[Fraction]:
-    """Return times per day of intervals such as 8 hours; a month counts 30 days, on both sides alike."""
+    """Return times per day of intervals such as 8 hours; a month counts 30 days, a year 365."""
     rates = set()
     for number in numbers:
         unit = units()[number.unit[0]]
-        seconds = number.value * unit.factor * (1 if unit.dimension == "time" else 30 * _DAY)
+        seconds = number.value * unit.factor
+        if unit.dimension != "time":
+            seconds *= (Fraction(365, 12) if unit.factor % 12 == 0 else 30) * _DAY
         if seconds:
             rates.add(Fraction(_DAY) / seconds)
     return frozenset(rates)
@@ -79,12 +81,15 @@ def _intervals(side: Side) -> Iterator[Frequency]:
     """Every N hours: a word before the number, or after it (8時間ごと)."""
     timed = [n for n in side.numbers if n.unit and units()[n.unit[0]].dimension in TIME]
     lower = side.folded.lower
+    ranges = number_reader(side.code).ranges
     starts = {number.start: number for number in reversed(timed)}
     ends = {number.unit_end: number for number in timed}
     for cue in side.found("frequency.every"):
         first = _at(starts, cue.end, 3)
         if first:
             other = _at(starts, first.unit_end + 1, 5) if first.unit_end == first.end else None
+            if other and lower[first.unit_end : other.start].strip() not in ranges:
+                other = None  # every day for 14 days
             last = other or first
             yield Frequency(_rate([first, last]), cue.start, last.unit_end, True)
             continue

@@ -95,6 +95,7 @@ _NO_CUES = {
     "per",
     "both",
     "only",
+    "letter_words",
     "percent_before",
     "centuries",
 }

@@ -10,7 +10,7 @@ from rapidfuzz.distance import Levenshtein
 
 from bimedix.integrity.drugs import drug_reader
 from bimedix.integrity.folding import fold
-from bimedix.integrity.lexicon import plain_forms
+from bimedix.integrity.lexicon import plain_forms, table
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.integrity.sounds import consonants
 from bimedix.languages import LANGUAGES, language
@@ -215,6 +215,13 @@ def check_letters(pair: Pair) -> Findings:
     """
     mine = letter_references(pair.source)
     theirs = letter_references(pair.target)
+    if not mine or not theirs or mine == theirs:
+        bare = (
+            References(bare_letters(pair.source) | mine),
+            References(bare_letters(pair.target) | theirs),
+        )
+        if len(bare[0]) == len(bare[1]) and bare[0] != bare[1]:
+            mine, theirs = bare
     if not mine or mine == theirs:
         return
     named, seen = (_named(side, spans) for side, spans in ((pair.source, mine), (pair.target, theirs)))
@@ -265,6 +272,22 @@ def letter_references(side: Side) -> References:
     return found
 
 
+def bare_letters(side: Side) -> References:
+    """Return the letters that stand alone in a text, in brackets or without: (B) is right, B) because, ب خطأ.
+
+    They may name something else (hepatitis B), so they only tell where both sides have as many. A letter that
+    is a word of the language does not count at the start of a sentence, nor does one of a name (E. coli).
+    """
+    reference = _reference(side.code)
+    words = {fold(word).cased.upper() for word in table(side.code).get("options", {}).get("letter_words", ())}
+    found = References()
+    for match in reference.bare.finditer(side.folded.cased):
+        letter = match["letter"]
+        if match["open"] or not (letter.upper() in words and match["begins"] is not None):
+            found.setdefault(reference.indexes[letter.upper()], []).append(match.span("letter"))
+    return found
+
+
 class _Reference(NamedTuple):
     labelled: re.Pattern[str]
     """`Ans. B`, `options (a) and (c)`, `الإجابة ب`."""
@@ -273,6 +296,8 @@ class _Reference(NamedTuple):
     first: re.Pattern[str]
     """Two letters or more at the start of a sentence: `A and B are wrong`."""
     letter: re.Pattern[str]
+    bare: re.Pattern[str]
+    """A letter alone: its `letter`, the bracket that `open`s before it, and whether it `begins` a sentence."""
     indexes: dict[str, int]
 
 
@@ -308,10 +333,16 @@ def _reference(code: str) -> _Reference:
     )
     whole = rf"\A(?i:{both})?[ \u00a0]*(?P<letters>{item}{rest}+)[ \u00a0]*(?i:{only})?[ .]*\Z"
     first = rf"(?:\A|(?<=[.;:!?] ))(?P<letters>{one}{after}{rest}+)(?=[ \u00a0]+[^\W\d_A-Z]{{2}})"
+    name = r"\.[ \u00a0]?[^\W\d_]"
+    bare = (
+        rf"(?P<begins>\A|(?<=[.;:!?\n\"'(\[])\s*)?(?P<open>[(\[\"'](?=..?[)\]\"']))?"
+        rf"(?<![\w.°-])(?<!\w')(?<![\d°] )(?P<letter>{one}){after}(?!{name})(?![-\d])"
+    )
     return _Reference(
         re.compile(labelled),
         re.compile(whole),
         re.compile(first),
         re.compile(rf"(?:(?<!{word})|(?<=و)){one}{after}", re.I),
+        re.compile(bare),
         indexes,
     )
