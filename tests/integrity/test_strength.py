@@ -69,3 +69,58 @@ def test_a_name_with_the_same_digits_is_a_warning_and_with_others_an_error() -> 
     """Letters of a name are translated, its digits are not."""
     assert ("identifier", "warning") in graded("By ICD-10 criteria.", "Según criterios CIE-10.", "es")
     assert "identifier" in errors("CD4 cells are low.", "Las células CD8 están bajas.", "es")
+
+
+@pytest.mark.parametrize(
+    "right, wrong, code",
+    [
+        ("ب صحيح لأن الدواء كلوي.", "ج صحيح لأن الدواء كلوي.", "ar"),
+        ("(B) es correcta porque el fármaco es renal.", "(C) es correcta porque el fármaco es renal.", "es"),
+        ("B) est juste, car le médicament est rénal.", "D) est juste, car le médicament est rénal.", "fr"),
+        ("(B) верно, поскольку препарат почечный.", "(C) верно, поскольку препарат почечный.", "ru"),
+        ("B正确，因为该药经肾排泄。", "D正确，因为该药经肾排泄。", "zh"),
+        ("(B)が正しい。薬は腎排泄である。", "(C)が正しい。薬は腎排泄である。", "ja"),
+    ],
+)
+def test_a_letter_alone_that_names_another_option_is_an_error(right: str, wrong: str, code: str) -> None:
+    """No word for option or answer is needed where both sides have as many letters."""
+    source = "B is correct because the drug is renal."
+
+    assert "letter" not in errors(source, right, code)
+    assert "letter" in errors(source, wrong, code)
+
+
+@pytest.mark.parametrize(
+    "source, target, code",
+    [
+        ("E. coli was found, and D. Smith saw B.", "Se halló E. coli, y D. Smith vio B.", "es"),
+        ("In this group, fever of 39 C is common.", "В этой группе часто бывает 39 градусов.", "ru"),
+        ("A patient with hepatitis B.", "A los pacientes con hepatitis B.", "es"),
+        ("A and B bring no benefit.", "لا يحقق الخياران أ وب فائدة.", "ar"),
+    ],
+)
+def test_letters_of_names_and_words_of_one_letter_name_no_option(source: str, target: str, code: str) -> None:
+    """Articles, prepositions, initials and degrees are no references."""
+    assert not errors(source, target, code)
+
+
+def test_a_year_is_as_long_as_a_year_and_a_course_is_no_interval() -> None:
+    """Every year is annual; every day for 14 days is once a day."""
+    assert not errors("Give a test every year.", "Hacer una prueba anual.", "es")
+    assert not errors("Give 24 mg every day for 14 days.", "Dar 24 mg cada día durante 14 días.", "es")
+
+
+def test_a_short_question_said_shorter_is_a_warning() -> None:
+    """A question that ends with its sign is not cut; one that does not is."""
+    source = "Which of the following tools is the first choice for cleaning the mouth?"
+
+    assert "cut" not in errors(source, "ما هي الأداة الأفضل لتنظيف الفم؟", "ar")
+    assert "cut" in errors(source, "أي الأدوات التالية هي الخيار", "ar")
+
+
+def test_a_brand_in_place_of_a_drug_is_a_warning() -> None:
+    """A name that the source does not have may be the drug's; without one the drug is missing."""
+    source = "Stop metformin before surgery."
+
+    assert "drug" not in errors(source, "Suspender el Dianvoral antes de la cirugía.", "es")
+    assert "drug" in errors(source, "Suspender el fármaco antes de la cirugía.", "es")

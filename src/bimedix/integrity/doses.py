@@ -57,8 +57,6 @@ ROUTES = (
 
 _STRONG = frozenset({"intravenous", "intramuscular", "intrathecal", "sublingual", "intradermal"})
 """Said of drugs alone; under the skin and by mouth are also said of other things."""
-_SHORT = 6
-"""Words of a text that is one drug and its route: an option."""
 
 
 def routes(side: Side) -> dict[str, list[Cue]]:
@@ -80,7 +78,7 @@ def check_route(pair: Pair) -> Findings:
         text = f"{', '.join(lost)} in the source became {', '.join(new)}"
         yield pair.finding("route", "error", text, spans, other)
     else:
-        said = doses(pair.source) or len(pair.source.folded.lower.split()) <= _SHORT or _STRONG & set(lost)
+        said = doses(pair.source) or _STRONG & set(lost)
         severity = "error" if said and not theirs else "hint"
         text = f"the route ({', '.join(lost)}) is missing from the translation"
         yield pair.finding("route", "error" if severity == "error" else "hint", text, spans)

@@ -7,7 +7,7 @@ add. Arabic, Cyrillic, Japanese and Latin names are known by their sound, too (`
 import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import combinations, pairwise
@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from bimedix.integrity.folding import fold
 from bimedix.integrity.lexicon import Cue, Form, Matcher, longest_of
-from bimedix.integrity.pair import Findings, Pair, Side
+from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.integrity.sounds import consonants
 from bimedix.integrity.terms import DRUG
 from bimedix.languages import language
@@ -118,23 +118,35 @@ def sounds_like(names: Iterable[str], side: Side, *, whole: bool = False) -> boo
     return any(every(alike(word) for word in name.split()) for name in names)
 
 
-def _begun(names: Iterable[str], side: Side) -> bool:
+def _begun(names: Iterable[str], side: Side, others: Sequence[tuple[int, int]]) -> bool:
     """Tell whether a word holds the sound of a name, or begins like it: dopaminérgico, antiinsulínico, litio.
 
-    Derived words and endings of a language's own say the drug in a way that no table has.
+    Derived words and endings of a language's own say the drug in a way that no table has. Words of other
+    drugs are left out.
     """
     if not drug_reader(side.code).by_sound:
         return False
-    there = {consonants(word[at:]) for word in _WORD.findall(side.folded.lower) for at in _stems(word)}
+    words = list(_WORD.finditer(side.folded.lower))
+    free = [w.group() for w in words if not any(start < w.end() and w.start() < end for start, end in others)]
+    there = {consonants(word[at:]) for word in free for at in _stems(word)}
+    return any(_alike(heard, word) for name in names for heard in _heard_as(name) for word in there)
 
-    def alike(heard: str) -> bool:
-        stem = heard[:-1] if len(heard) > 2 else heard
-        inside = any(stem in word for word in there) if len(stem) >= 3 else False
-        return inside or any(
-            word and len(word) > 1 and heard.startswith(word) and len(heard) - len(word) < 2 for word in there
-        )
 
-    return any(alike(heard) for name in names for heard in _heard_as(name))
+def _alike(heard: str, word: str) -> bool:
+    """Tell whether a word holds the sounds of a name but the last, or is the name without its last sound."""
+    stem = heard[:-1]
+    return (len(stem) >= 3 and stem in word) or (len(word) > 1 and word == stem)
+
+
+_NAME = re.compile(r"(?<=[\w,;:(][ (])[A-ZА-Я][^\W\d_]{3,}|(?<=[«\"])[^\W\d_]{4,}(?=[»\"])")
+
+
+def _brands(pair: Pair) -> bool:
+    """Tell whether the translation has a name of its own, which may be a brand of the drug: a word with a
+    capital letter within a sentence or in quotes, which is not in the source.
+    """
+    source = pair.source.folded.lower
+    return any(name.lower() not in source for name in _NAME.findall(pair.target.folded.cased))
 
 
 class Named(NamedTuple):
@@ -143,7 +155,7 @@ class Named(NamedTuple):
     cue: Cue
     names: tuple[str, ...]
     sure: bool
-    """Its names in the other language are known: by sound, in the table, or by the caller's glossary."""
+    """Its names in the other language are known: by sound, or by the caller's glossary beside the table."""
 
 
 def named(pair: Pair, side: Side) -> dict[str, Named]:
@@ -151,10 +163,13 @@ def named(pair: Pair, side: Side) -> dict[str, Named]:
     other = pair.target if side is pair.source else pair.source
     known = drug_reader(other.code)
     found: dict[str, Named] = {}
+    terms = list(_of_glossary(pair, side))
+    listed = {_same_drug(source) for _, source, _ in terms}
     for cue in drug_reader(side.code).read(side):
-        sure = known.by_sound or known.code == "en" or known.code in _table()[cue.value]
+        in_table = known.code in _table()[cue.value] and cue.value in listed
+        sure = known.by_sound or known.code == "en" or in_table
         found.setdefault(cue.value, Named(cue, tuple(names_of(cue.value)), sure))
-    for cue, source, category in _of_glossary(pair, side):
+    for cue, source, category in terms:
         drug = _same_drug(source)
         if category == DRUG:
             found.setdefault(drug or source, Named(cue, (source,), known.by_sound))
@@ -186,15 +201,16 @@ def check_drugs(pair: Pair) -> Findings:
         for drug in mine
         if drug not in theirs and not sounds_like(mine[drug].names, pair.target, whole=bool(new))
     ]
+    named_here = [_span(theirs[other].cue) for other in new]
     for drug, other in zip(lost, new, strict=False):
         spans = [_span(mine[drug].cue)], [_span(theirs[other].cue)]
-        yield pair.finding("drug", "error", f"'{drug}' became '{other}'", *spans)
+        severity: Severity = "warning" if _begun(mine[drug].names, pair.target, named_here) else "error"
+        yield pair.finding("drug", severity, f"'{drug}' became '{other}'", *spans)
     for drug in lost[len(new) :]:
         text = f"'{drug}' is not named in the translation"
-        if _begun(mine[drug].names, pair.target):
-            yield pair.finding("drug", "warning", text, [_span(mine[drug].cue)])
-            continue
-        yield pair.finding("drug", "error" if mine[drug].sure else "hint", text, [_span(mine[drug].cue)])
+        said = _begun(mine[drug].names, pair.target, named_here) or _brands(pair)
+        severity = "warning" if said else "error" if mine[drug].sure else "hint"
+        yield pair.finding("drug", severity, text, [_span(mine[drug].cue)])
     if not lost and _moved(pair, mine, theirs):
         cues = [one.cue for one in mine.values()], [one.cue for one in theirs.values()]
         yield pair.finding(

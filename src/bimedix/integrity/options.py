@@ -297,7 +297,7 @@ class _Reference(NamedTuple):
     """Two letters or more at the start of a sentence: `A and B are wrong`."""
     letter: re.Pattern[str]
     bare: re.Pattern[str]
-    """A letter alone: its `letter`, the bracket that `open`s before it, and whether it `begins` a sentence."""
+    """A letter alone: its `letter`, the bracket that opens before it, and whether it begins a sentence."""
     indexes: dict[str, int]
 
 
