@@ -124,3 +124,26 @@ def test_a_brand_in_place_of_a_drug_is_a_warning() -> None:
 
     assert "drug" not in errors(source, "Suspender el Dianvoral antes de la cirugía.", "es")
     assert "drug" in errors(source, "Suspender el fármaco antes de la cirugía.", "es")
+
+
+@pytest.mark.parametrize(
+    "number, target, code",
+    [
+        (71, "Il y avait soixante et onze patients.", "fr"),
+        (95, "Il y avait quatre-vingt-quinze patients.", "fr"),
+        (18, "Речь идёт о восемнадцати пациентах.", "ru"),
+        (57, "Группа с пятьюдесятью семью пациентами.", "ru"),
+        (600, "Группа с шестьюстами пациентами.", "ru"),
+    ],
+)
+def test_a_number_word_is_read_in_every_case_of_its_language(number: int, target: str, code: str) -> None:
+    """Numerals are a closed class: all of their forms are known."""
+    assert not errors(f"There were {number} patients.", target, code)
+    assert "number" in errors(f"There were {number + 3} patients.", target, code)
+
+
+@pytest.mark.parametrize("unit", ["ميللي غرام", "ملليغرام", "ميليجرامات", "ملي جرام"])
+def test_arabic_spellings_of_milli_are_one(unit: str) -> None:
+    """One or two l, with the y before them or without, joined or apart."""
+    assert not errors("The dose is 40 mg a day.", f"الجرعة 40 {unit} في اليوم.", "ar")
+    assert "unit" in errors("The dose is 40 mg a day.", "الجرعة 40 غرام في اليوم.", "ar")
