@@ -156,8 +156,8 @@ def test_the_table_says_how_scores_were_taken() -> None:
 
     notes = sheets(make_table([row], {"exam": ""}, draws=10, about={"runs": runs}))[0].notes
     assert [note for note in notes if note.startswith("m: ")] == [
-        "m: 2 of 100 questions scored again alone, because the best two options were close.",
-        "m: 3 of 100 questions with a prompt longer than the model reads, which lost its beginning.",
+        "m: 2 of 100 prompts scored again alone, because the best two options were close.",
+        "m: 3 of 100 prompts longer than the model reads, which lost their beginning.",
     ]
 
 

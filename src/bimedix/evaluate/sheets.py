@@ -99,10 +99,10 @@ def _integrity_notes(table: Table, language: str) -> list[str]:
 
 _NOTED = {
     "guarded": "scored again alone, because the best two options were close",
-    "cut": "with a prompt longer than the model reads, which lost its beginning",
-    "merged": "where the tokenizer joins prompt and option at their border",
+    "cut": "longer than the model reads, which lost their beginning",
+    "merged": "whose end the tokenizer joins with the beginning of an option",
     "without_log_probabilities": "answered in words, because the endpoint offers no log-probabilities",
-    "no_label_among_the_likeliest": "where no option was among the likeliest tokens",
+    "no_label_among_the_likeliest": "with no option among the likeliest tokens",
 }
 """What the report of a run counts, in words; shares of its requests."""
 
@@ -117,7 +117,7 @@ def _run_notes(table: Table, language: str, protocol: str) -> list[str]:
                 {name: report.get(name, 0) for name in ("requests", *_NOTED)}
             )
     return [
-        f"{model}: {count:,} of {total['requests'] or 'all'} questions {words}."
+        f"{model}: {count:,} of {total['requests'] or 'all'} prompts {words}."
         for model, total in sums.items()
         for name, words in _NOTED.items()
         if (count := total[name]) or (name == "guarded" and total["requests"])
