@@ -222,26 +222,15 @@ def check_negation(pair: Pair) -> Findings:
         new = new or list(target.firm)
         text = f"the translation negates ({_quote(target, new)}), the source does not"
         turned = [(theirs, mine) for mine, theirs in parts]
-        severity = "error" if _unmet(turned) and not _is_long(parts) else "warning"
+        severity = "error" if _unmet(turned) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
 
 
 def _unmet(parts: Sequence[tuple[Signs, Signs]]) -> bool:
-    """Tell whether the evidence is strong: one side of some sentences has more signs than all of the other.
-
-    A long text without aligned sentences has to lack them altogether, because no list has all words.
+    """Tell whether the evidence is strong: one side of some sentences has more signs than all that may stand
+    for them on the other.
     """
-    long = _is_long(parts)
-    return any(
-        _count(mine) > (0 if long else _count(theirs) + len(theirs.weak) + _spare(mine, theirs))
-        for mine, theirs in parts
-        if not long or not _all(theirs)
-    )
-
-
-def _is_long(parts: Sequence[tuple[Signs, Signs]]) -> bool:
-    """Tell whether a long text is compared as a whole: its sentences are not those of the other side."""
-    return len(parts) == 1 and len(parts[0][0].lower) > _SENTENCE
+    return any(_count(mine) > _count(theirs) + _spare(mine, theirs) for mine, theirs in parts)
 
 
 def _count(found: Signs) -> int:
