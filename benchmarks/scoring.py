@@ -243,6 +243,9 @@ def _best(values: Sequence[float]) -> int:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--items", type=int, default=0, help="Questions per task; 0: 6 when quick, else 48.")
+    options.add_argument(
+        "--sizes", nargs="+", choices=list(SHAPES), help="Models; 30m when quick, else both."
+    )
     chosen = arguments(options=options)
     import torch
 
@@ -254,7 +257,7 @@ def main() -> None:
     count = chosen.items or (6 if chosen.quick else 48)
     figures: dict[str, Any] = {}
     equal, apart = 1.0, 0.0
-    for size in ("30m",) if chosen.quick else ("30m", "139m"):
+    for size in chosen.sizes or (["30m"] if chosen.quick else list(SHAPES)):
         model = tiny_model(TinySettings(**SHAPES[size]))
         ours(model, tokenizer, prompts(TASKS[0], 2))
         theirs(model, tokenizer, prompts(TASKS[0], 2), 8)
