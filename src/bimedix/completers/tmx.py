@@ -1,6 +1,6 @@
 """Translation memories and glossaries on disk: TMX 1.4 in and out, glossary CSV in.
 
-TMX is read as a stream with expat: segments keep their text, native codes (`bpt`, `ept`, `it`, `ph`, `ut`)
+TMX is read as a stream: segments keep their text, native codes (`bpt`, `ept`, `it`, `ph`, `ut`)
 fall out, regional codes (`es-LA`) are cut to the language, entities that were escaped twice (`&amp;gt;`) are
 undone, and entity declarations are refused because they can blow up.
 """
@@ -10,17 +10,17 @@ import html
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypeAlias
-from xml.parsers import expat
+from typing import TypeAlias
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
 
 from msgspec import Struct
 
+from bimedix.completers.xmlfile import read_elements
 from bimedix.errors import DataError
-from bimedix.files import open_bytes, read_text, written_whole
+from bimedix.files import read_text, written_whole
 from bimedix.languages import LANGUAGES
 from bimedix.records import Origin, ParallelText
 
@@ -54,90 +54,29 @@ def base_code(code: str) -> str:
     return short if short in LANGUAGES else ""
 
 
-@dataclass
-class _TmxReader:
-    """Collects units while expat walks the file."""
-
-    path: Path
-    units: list[Unit] = field(default_factory=list)
-    _texts: dict[str, str] = field(default_factory=dict)
-    _id: str = ""
-    _line: int = 0
-    _language: str = ""
-    _segment: list[str] | None = None
-    _codes: int = 0
-    _root: str = ""
-
-    def __post_init__(self) -> None:
-        self.parser = expat.ParserCreate()
-        self.parser.buffer_text = True
-        self.parser.StartElementHandler = self.start
-        self.parser.EndElementHandler = self.end
-        self.parser.CharacterDataHandler = self.text
-        self.parser.EntityDeclHandler = self.refuse_entity
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        if not self._root:
-            self._root = name
-            if name != "tmx":
-                raise DataError(
-                    f"{self.path}:{self.parser.CurrentLineNumber}: root is <{name}>, not <tmx>.\n"
-                    "  Export the memory as TMX 1.4."
-                )
-        if name == "tu":
-            self._line = self.parser.CurrentLineNumber
-            self._id, self._texts = attributes.get("tuid") or f"{self.path.name}:{self._line}", {}
-        elif name == "tuv":
-            self._language = base_code(attributes.get("xml:lang") or attributes.get("lang") or "")
-        elif name == "seg":
-            self._segment = []
-        elif name in _CODES:
-            self._codes += 1
-
-    def end(self, name: str) -> None:
-        if name == "seg" and self._segment is not None:
-            text = _SPACE.sub(" ", unescape("".join(self._segment))).strip(" ")
-            if self._language and text:
-                self._texts.setdefault(self._language, text)
-            self._segment = None
-        elif name in _CODES:
-            self._codes -= 1
-        elif name == "tu" and len(self._texts) > 1:
-            self.units.append(Unit(self._id, self._line, self._texts))
-
-    def text(self, data: str) -> None:
-        if self._segment is not None and not self._codes:
-            self._segment.append(data)
-
-    def refuse_entity(self, name: str, *_: Any) -> None:
-        raise DataError(
-            f"{self.path}:{self.parser.CurrentLineNumber}: declares the entity '{name}'.\n"
-            "  Entity declarations can blow up a reader; write the characters themselves."
-        )
-
-
 def read_units(path: Path) -> Iterator[Unit]:
     """Yield the units of a TMX file that have at least two languages of our table.
 
     Raises:
-        DataError: not well-formed XML, not TMX, or with entity declarations; names file:line:column.
+        DataError: not well-formed XML, not TMX, or with entity declarations; names file:line.
     """
-    reader = _TmxReader(path)
-    with open_bytes(path) as file:
-        while True:
-            block = file.read(1 << 16)
-            try:
-                reader.parser.Parse(block, not block)
-            except expat.ExpatError as error:
-                where = f"{path}:{error.lineno}:{error.offset}"
-                raise DataError(
-                    f"{where}: not well-formed TMX: {expat.ErrorString(error.code)}.\n"
-                    "  Copy the file again if it was cut off, or export the memory again as TMX 1.4."
-                ) from error
-            yield from reader.units
-            reader.units.clear()
-            if not block:
-                return
+    for unit, line, _ in read_elements(path, "TMX 1.4", ("tmx",), "tu"):
+        texts: dict[str, str] = {}
+        for variant in unit.iter("tuv"):
+            language = base_code(variant.get("lang", ""))
+            text = _SPACE.sub(" ", unescape("".join(map(_segment, variant.iter("seg"))))).strip(" ")
+            if language and text:
+                texts.setdefault(language, text)
+        if len(texts) > 1:
+            yield Unit(unit.get("tuid") or f"{path.name}:{line}", line, texts)
+
+
+def _segment(element: Element) -> str:
+    """Return the text of a segment without its native codes."""
+    parts = [element.text or ""]
+    for child in element:
+        parts += ["" if child.tag in _CODES else _segment(child), child.tail or ""]
+    return "".join(parts)
 
 
 def unescape(text: str) -> str:

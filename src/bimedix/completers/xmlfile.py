@@ -27,7 +27,7 @@ class _Reader:
         self.found: list[Found] = []
         self._root: Element | None = None
         self._builder: TreeBuilder | None = None
-        self._depth = self._line = 0
+        self._depth = self._line = self.root_line = 0
         self.parser: Any = expat.ParserCreate(namespace_separator=" ")
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self.start
@@ -38,7 +38,7 @@ class _Reader:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         local = {_local(key): value for key, value in attributes.items()}
         if self._root is None:
-            self._root = Element(_local(name), local)
+            self._root, self.root_line = Element(_local(name), local), self.parser.CurrentLineNumber
         if self._builder is None and _local(name) in self.wanted:
             self._builder, self._line = TreeBuilder(), self.parser.CurrentLineNumber
         if self._builder is not None:
@@ -101,8 +101,9 @@ def read_elements(path: Path, kind: str, roots: tuple[str, ...], *wanted: str) -
             if root is not None and not checked:
                 checked = True
                 if root.tag not in roots:
+                    where = f"{path}:{reader.root_line}"
                     raise DataError(
-                        f"{path}:1: root is <{root.tag}>, not <{roots[0]}>.\n  Export it as {kind}."
+                        f"{where}: root is <{root.tag}>, not <{roots[0]}>.\n  Export it as {kind}."
                     )
             yield from reader.found
             reader.found.clear()

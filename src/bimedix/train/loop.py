@@ -22,7 +22,7 @@ from bimedix.records import content_hash
 from bimedix.train.checkpoint import load_best, load_checkpoint, save_best, save_checkpoint
 from bimedix.train.data import Batches
 from bimedix.train.devices import Devices, sharing
-from bimedix.train.metrics import Metrics, busiest, histogram, numbers
+from bimedix.train.metrics import Metrics, busiest, numbers, shown
 from bimedix.train.optimizer import LeanAdamW, make_optimizer, to_bfloat16
 from bimedix.train.plan import SPARE_SHARE, layer_plan
 from bimedix.train.preflight import device_bytes
@@ -53,6 +53,15 @@ class Outcome:
     """Pairs of token and expert, per layer and expert."""
     seconds: float
     """Wall time of the steps, over all resumes."""
+
+    def idle_experts(self) -> frozenset[tuple[int, int]]:
+        """Return (layer, expert) of those that no token came to."""
+        return frozenset(
+            (layer, expert)
+            for layer, loads in enumerate(self.expert_load)
+            for expert, count in enumerate(loads)
+            if count == 0
+        )
 
 
 class Objective(nn.Module):
@@ -148,11 +157,77 @@ def _uncounted(model: Any) -> Iterator[None]:
 class _Run:
     """One phase on its devices: what a step and a validation need."""
 
-    def __init__(self, model: Any, devices: Devices, phase: Phase, settings: Settings) -> None:
-        self.model, self.devices, self.phase, self.settings = model, devices, phase, settings
-        accelerator = devices.accelerator
+    def __init__(
+        self, model: Any, samples: Samples, settings: Settings, at: int, seed: int, accelerator: Any
+    ) -> None:
+        self.model, self.samples, self.settings, self.at, self.seed = model, samples, settings, at, seed
+        self.phase = settings.phases[at]
+        self.state = install(model)
         self.ranks: int = accelerator.num_processes
         self.device: torch.device = accelerator.device
+        self.devices = Devices(accelerator, model, Objective(model), self.phase, settings)
+        self.devices.prepare(self._optimizer())
+        in_rows = settings.packing == "rows"
+        self.units = Units(samples, settings.max_tokens_per_micro_batch if in_rows else None)
+        self.total = count_steps(len(self.units), self.phase)
+        self._batches = Batches(self.units.ids, seed + at, self.phase.batch_size)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        if self.settings.optimizer == "adamw_8bit_bfloat16":
+            to_bfloat16(trained.items())
+        optimizer = make_optimizer(trained, self.phase, self.settings.optimizer)
+        if isinstance(optimizer, LeanAdamW):
+            optimizer.seed = _draw(self.seed, self.at)
+        return optimizer
+
+    def step(self, step: int) -> tuple[dict[str, Any], Tensor]:
+        """Take step `step`, from 0.
+
+        Returns:
+            Its row of `metrics.jsonl`; its expert load, [layers, experts].
+
+        Raises:
+            BimedixError: the loss is no number; names the samples.
+        """
+        began, devices, settings = time.monotonic(), self.devices, self.settings
+        torch.manual_seed(_draw(self.seed, self.at, step, devices.accelerator.process_index))
+        rate = rate_at(step, self.total, self.phase)
+        for group in devices.optimizer.param_groups:
+            group["lr"] = rate
+        drawn = self._batches.of_step(step)
+        members = self.units.members(drawn)
+        tokens = int(self.samples.lengths[members].sum())
+        supervised = sum(self.samples.supervised(i, self.phase.supervise) for i in members)
+        pairs = max(len(blocks(self.model)), 1) * tokens
+        self.state.balance_weight = settings.balance_coefficient * self.ranks / pairs
+        self.state.z_weight = settings.z_coefficient * self.ranks / pairs
+        self.state.balance_sum = self.state.z_sum = 0.0
+
+        loss, read, packs = self._backward(drawn, supervised)
+        if not math.isfinite(loss):
+            raise BimedixError(
+                f"phase {self.at}, step {step + 1}: the loss is {loss}.\n"
+                "  Lower the learning rate, or look at the samples: "
+                + ", ".join(self.samples.ids[i] for i in members[:4])
+            )
+        norm = devices.clip(self.phase.max_gradient_norm)
+        devices.optimizer.step()
+        devices.optimizer.zero_grad(set_to_none=True)
+
+        load = self._sum(_take_load(self.model)).cpu()
+        balance, z = (self._sum(torch.tensor([self.state.balance_sum, self.state.z_sum])) / pairs).tolist()
+        seconds = time.monotonic() - began
+        row = {
+            "phase": self.at, "step": step + 1, "loss": loss, "learning_rate": rate,
+            "gradient_norm": norm, "tokens": tokens, "tokens_read": read, "supervised_tokens": supervised,
+            "padding_share": round(1 - tokens / read, 4), "micro_batches": packs,
+            "balance": balance if settings.balance_coefficient else None,
+            "z": z if settings.z_coefficient else None,
+            "busiest_expert_share": busiest(load),
+            "timing": {"seconds": round(seconds, 4), "tokens_per_s": round(tokens / seconds, 1)},
+        }  # fmt: skip
+        return row, load
 
     def _packed(self, samples: Samples, group: Sequence[int]) -> Packed:
         return pack([samples.document(i, self.phase.supervise) for i in group]).to(self.device)
@@ -163,22 +238,20 @@ class _Run:
             [units.micro_batches(drawn[rank :: self.ranks], budget) for rank in range(self.ranks)]
         )
 
-    def sum(self, value: Tensor) -> Tensor:
+    def _sum(self, value: Tensor) -> Tensor:
         """Add up a tensor over all devices."""
         summed: Tensor = self.devices.accelerator.reduce(value.to(self.device))
         return summed
 
-    def backward(
-        self, samples: Samples, units: Units, drawn: Sequence[int], supervised: int
-    ) -> tuple[float, int, int]:
+    def _backward(self, drawn: Sequence[int], supervised: int) -> tuple[float, int, int]:
         """Leave the gradient of a step in place; returns its loss, the tokens that all devices read for it
         (with those of passes that only keep a device in step), and this device's passes.
 
         The gradient is that of: sum of losses / supervised tokens of the whole batch. So it depends neither
         on how the batch is packed and split, nor on the number of devices.
         """
-        passes = self._passes(units, drawn)
-        shortest = min(units.members(drawn), key=lambda i: (samples.lengths[i], i))
+        samples, passes = self.samples, self._passes(self.units, drawn)
+        shortest = min(self.units.members(drawn), key=lambda i: (samples.lengths[i], i))
         loss_sum, read = torch.zeros((), device=self.device), 0
         for number, group in enumerate(passes, 1):
             packed = self._packed(samples, [shortest] if group is None else group)
@@ -192,8 +265,8 @@ class _Run:
                 # Devices average their gradients; the loss is a sum.
                 self.devices.accelerator.backward(loss * self.ranks / supervised)
             loss_sum += loss.detach()
-        all_read = int(self.sum(torch.tensor(read)))
-        return float(self.sum(loss_sum)) / supervised, all_read, sum(group is not None for group in passes)
+        all_read = int(self._sum(torch.tensor(read)))
+        return float(self._sum(loss_sum)) / supervised, all_read, sum(group is not None for group in passes)
 
     @torch.no_grad()
     def validate(self, samples: Samples) -> float | None:
@@ -209,7 +282,7 @@ class _Run:
             if group is not None:
                 told += torch.tensor([float(loss), len(packed.rows)], dtype=torch.float64)
         self.model.train(training)
-        total, rows = self.sum(told).tolist()
+        total, rows = self._sum(told).tolist()
         return total / rows if rows else None
 
 
@@ -255,120 +328,69 @@ def train_phase(
         progress: where the loop shows itself.
         accelerator: of accelerate.
     """
-    phase = settings.phases[at]
-    state = install(model)
-    devices = Devices(accelerator, model, Objective(model), phase, settings)
-    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if settings.optimizer == "adamw_8bit_bfloat16":
-        to_bfloat16(trained.items())
-    optimizer = make_optimizer(trained, phase, settings.optimizer)
-    if isinstance(optimizer, LeanAdamW):
-        optimizer.seed = _draw(seed, at)
-    del trained
-    devices.prepare(optimizer)
-    run = _Run(model, devices, phase, settings)
-
-    units = Units(samples, settings.max_tokens_per_micro_batch if settings.packing == "rows" else None)
-    total = count_steps(len(units), phase)
-    batches = Batches(units.ids, seed + at, phase.batch_size)
+    phase, folder = settings.phases[at], out / "checkpoints" / f"phase-{at}"
+    run = _Run(model, samples, settings, at, seed, accelerator)
     identity = identity_of(settings, at, seed, samples)
-    folder = out / "checkpoints" / f"phase-{at}"
     accelerator.wait_for_everyone()
-    found = load_checkpoint(folder, devices, identity)
+    found = load_checkpoint(folder, run.devices, identity)
     start = found["step"] if found else 0
     best = _Best(**found["best"]) if found else _Best()
-    metrics = Metrics(out / "metrics.jsonl", at, start, accelerator.is_main_process)
     load = torch.tensor(found["load"]) if found else torch.zeros(len(blocks(model)), 0)
-    layers = max(len(blocks(model)), 1)
+    metrics = Metrics(out / "metrics.jsonl", at, start, accelerator.is_main_process)
     stopped = False
 
     with (
         _training(model, settings, phase, sharing(accelerator)),
-        progress.task(f"train {at} {phase.mode}", total, "steps") as task,
+        progress.task(f"train {at} {phase.mode}", run.total, "steps") as task,
     ):
         task.done = start
-        for step in range(start, total):
-            began = time.monotonic()
-            torch.manual_seed(_draw(seed, at, step, accelerator.process_index))
-            rate = rate_at(step, total, phase)
-            for group in devices.optimizer.param_groups:
-                group["lr"] = rate
-            drawn = batches.of_step(step)
-            members = units.members(drawn)
-            tokens = int(samples.lengths[members].sum())
-            supervised = sum(samples.supervised(i, phase.supervise) for i in members)
-            share = run.ranks / (layers * tokens)
-            state.balance_weight, state.z_weight = (
-                settings.balance_coefficient * share,
-                settings.z_coefficient * share,
-            )
-            state.balance_sum = state.z_sum = 0.0
-
-            loss, read, packs = run.backward(samples, units, drawn, supervised)
-            if not math.isfinite(loss):
-                raise BimedixError(
-                    f"phase {at}, step {step + 1}: the loss is {loss}.\n"
-                    "  Lower the learning rate, or look at the samples: "
-                    + ", ".join(samples.ids[i] for i in members[:4])
-                )
-            norm = devices.clip(phase.max_gradient_norm)
-            devices.optimizer.step()
-            devices.optimizer.zero_grad(set_to_none=True)
-
-            step_load = run.sum(_take_load(model)).cpu()
-            sums = run.sum(torch.tensor([state.balance_sum, state.z_sum])) / (layers * tokens)
+        for step in range(start, run.total):
+            row, step_load = run.step(step)
             load = step_load if load.numel() == 0 else load + step_load
-            seconds, done = time.monotonic() - began, step + 1
-            row = {
-                "phase": at, "step": done, "loss": loss, "learning_rate": rate,
-                "gradient_norm": norm, "tokens": tokens, "tokens_read": read, "supervised_tokens": supervised,
-                "padding_share": round(1 - tokens / read, 4), "micro_batches": packs,
-                "balance": float(sums[0]) if settings.balance_coefficient else None,
-                "z": float(sums[1]) if settings.z_coefficient else None,
-                "busiest_expert_share": busiest(step_load),
-                "timing": {"seconds": round(seconds, 4), "tokens_per_s": round(tokens / seconds, 1)},
-            }  # fmt: skip
-            if settings.validate_every_steps and done % settings.validate_every_steps == 0 and done < total:
+            done, amid = step + 1, step + 1 < run.total
+            if amid and _due(settings.validate_every_steps, done):
                 held_back = row["validation_loss"] = run.validate(validation)
                 if held_back is not None and best.see(held_back, done, phase) and phase.keep_best:
-                    save_best(folder, devices)
+                    save_best(folder, run.devices)
                 stopped = bool(phase.patience) and best.without_gain >= phase.patience
             metrics.add(row)
             accelerator.log(numbers(row), step=done)
-            shown = {
-                "loss": f"{loss:.3f}",
-                "tokens_per_s": int(tokens / seconds),
-                "padding": f"{row['padding_share']:.0%}",
-            }
-            shown |= {"experts": histogram(step_load)} if step_load.numel() else {}
-            task.advance(1, **shown)
-            every = settings.checkpoint_every_steps
-            if every and done % every == 0 and done < total and not stopped:
-                kept = {"identity": identity, "load": load.tolist(), "best": asdict(best)}
-                save_checkpoint(folder, done, devices, kept)
+            task.advance(1, **shown(row, step_load))
             if stopped:
                 progress.say(f"phase {at}: ends at step {done}, no gain since step {best.step}")
                 break
+            if amid and _due(settings.checkpoint_every_steps, done):
+                kept = {"identity": identity, "load": load.tolist(), "best": asdict(best)}
+                save_checkpoint(folder, done, run.devices, kept)
         final = metrics.rows[-1].get("validation_loss") if stopped else run.validate(validation)
         if final is not None and not stopped:
             best.see(final, len(metrics.rows), phase)
         if phase.keep_best and best.step is not None and best.step < len(metrics.rows):
-            load_best(folder, devices)
+            load_best(folder, run.devices)
             final = best.loss
     metrics.close()
-    rows = metrics.rows
+    return _outcome(metrics.rows, load, final, best.step, stopped)
+
+
+def _due(every: int, done: int) -> bool:
+    """Tell whether what happens every so many steps, 0 for never, happens after step `done`."""
+    return bool(every) and done % every == 0
+
+
+def _outcome(
+    rows: Sequence[dict[str, Any]], load: Tensor, final: float | None, best_step: int | None, stopped: bool
+) -> Outcome:
     tail = rows[-max(1, len(rows) // 10) :]
+    tokens = sum(row["tokens"] for row in rows)
     return Outcome(
         steps=len(rows),
-        tokens=sum(row["tokens"] for row in rows),
+        tokens=tokens,
         supervised_tokens=sum(row["supervised_tokens"] for row in rows),
-        padding_share=round(
-            1 - sum(row["tokens"] for row in rows) / sum(row["tokens_read"] for row in rows), 4
-        ),
+        padding_share=round(1 - tokens / sum(row["tokens_read"] for row in rows), 4),
         first_loss=rows[0]["loss"],
         final_loss=sum(row["loss"] for row in tail) / len(tail),
         validation_loss=final,
-        best_step=best.step,
+        best_step=best_step,
         stopped_early=stopped,
         expert_load=tuple(tuple(int(n) for n in layer) for layer in load.tolist()),
         seconds=sum(row["timing"]["seconds"] for row in rows),

@@ -56,6 +56,16 @@ def numbers(row: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def shown(row: dict[str, Any], load: Tensor) -> dict[str, Any]:
+    """Return what the line on the screen tells of a row."""
+    told = {
+        "loss": f"{row['loss']:.3f}",
+        "tokens_per_s": int(row["timing"]["tokens_per_s"]),
+        "padding": f"{row['padding_share']:.0%}",
+    }
+    return told | ({"experts": histogram(load)} if load.numel() else {})
+
+
 def busiest(load: Tensor) -> float | None:
     """Return the largest share of pairs that one expert of a layer got; 1/E when all are equal."""
     if load.numel() == 0:

@@ -3,7 +3,7 @@
 import resource
 import shutil
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from bimedix.stage import DROPPED, Context, Summary
 from bimedix.train.settings import Phase, Settings, base_config, tokenizer_name
 
 if TYPE_CHECKING:
+    from bimedix.train.loop import Outcome
     from bimedix.train.samples import Samples
 
 TRAIN, VALIDATION, PASSAGES = "train.jsonl", "validation.jsonl", "passages.jsonl"
@@ -28,13 +29,8 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
         `figures.json`: what the summary holds; `chat.json`: the template, for evaluation and serving.
     Beside the stage's folder: `prepared/`, the tokenised data, and `tracking/`, where trackers are asked for.
     """
-    from bimedix.model.load import check_folder, find_model, load_tokenizer, save_model
-    from bimedix.model.merge import merge_files
-    from bimedix.train.checkpoint import check_checkpoint
-    from bimedix.train.devices import make_accelerator, sharing, whole_weights
-    from bimedix.train.loop import identity_of
-    from bimedix.train.preflight import check_room
-    from bimedix.train.samples import Samples
+    from bimedix.model.load import check_folder, load_tokenizer
+    from bimedix.train.devices import make_accelerator
 
     if (folder := context.base / settings.base).is_dir():
         check_folder(folder)
@@ -43,92 +39,169 @@ def run(settings: Settings, inputs: dict[str, Path], out: Path, context: Context
     out.mkdir(parents=True, exist_ok=True)
     folders = _prepare(settings, inputs["mix"], context, accelerator)
     dropped = _keep_dropped(list(folders.values()), out) if first else Counter[str]()
+    work = _Work(settings, context, inputs["mix"], out, accelerator, *_open(settings, inputs["mix"], folders))
+    if first:
+        work.tokenizer = load_tokenizer(tokenizer_name(settings), context.base)
+    tokens = int(work.train.lengths.sum())
+    context.progress.say(f"train: {len(work.train):,} samples, {tokens:,} tokens")
+
+    accelerator.init_trackers("bimedix")
+    if first:
+        _settle_base(out)
+    accelerator.wait_for_everyone()
+    saved = [_phase_once(work, at) for at in range(len(settings.phases))]
+    accelerator.end_training()
+
+    phases = [one["figures"] for one in saved]
+    figures = {
+        "samples": len(work.train),
+        "passages": len(work.passages),
+        "tokens_per_epoch": tokens,
+        "phases": phases,
+        **{f"final_{key}": phases[-1].get(key) for key in ("loss", "validation_loss")},
+    }
+    timing = {
+        "phases": [one["timing"] for one in saved],
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+    }
+    if first:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        write_json(out / "figures.json", figures)
+        write_json(out / "chat.json", {"template": settings.template})
+    return Summary(
+        read=len(work.train) + len(work.validation) + dropped.total(),
+        written=len(work.train),
+        dropped=dict(sorted(dropped.items())),
+        figures={**figures, "timing": timing},
+    )
+
+
+@dataclass
+class _Work:
+    """A run of the stage: what its phases share, and the model that goes from one to the next."""
+
+    settings: Settings
+    context: Context
+    mix: Path
+    out: Path
+    accelerator: Any
+    train: "Samples"
+    validation: "Samples"
+    passages: "Samples"
+    tokenizer: Any = None
+    """Of the first device, which saves."""
+    model: Any = None
+
+    @property
+    def base_is_ours(self) -> bool:
+        """Tell whether the run makes its base or trains it, so that no other place has it."""
+        return self.settings.base == "tiny" or any(p.mode == "full" for p in self.settings.phases)
+
+
+def _open(settings: Settings, mix: Path, folders: dict[str, Path]) -> tuple["Samples", "Samples", "Samples"]:
+    """Return the samples to train on, to validate on, and of running text.
+
+    Raises:
+        DataError: a phase needs some, and there are none.
+    """
+    from bimedix.train.samples import Samples
+
     train, validation, passages = (
         Samples.open(folders[name]) if name in folders else Samples()
         for name in (TRAIN, VALIDATION, PASSAGES)
     )
     if not len(train) and any(phase.data == "conversations" for phase in settings.phases):
         raise DataError(
-            f"{inputs['mix'] / TRAIN}: holds no conversation to learn from.\n"
+            f"{mix / TRAIN}: holds no conversation to learn from.\n"
             "  Look into dropped.jsonl of the mix and of this stage for the reasons."
         )
     if not len(validation) and any(phase.patience or phase.keep_best for phase in settings.phases):
         raise DataError(
-            f"{inputs['mix'] / VALIDATION}: holds nothing to validate on, which `patience` and `keep_best` "
+            f"{mix / VALIDATION}: holds nothing to validate on, which `patience` and `keep_best` "
             "need.\n  Set [mix] validation_share above 0."
         )
-    tokens = int(train.lengths.sum())
-    context.progress.say(f"train: {len(train):,} samples, {tokens:,} tokens")
+    return train, validation, passages
 
-    figures: dict[str, Any] = {
-        "samples": len(train),
-        "passages": len(passages),
-        "tokens_per_epoch": tokens,
-        "phases": [],
-    }
-    timing: dict[str, Any] = {"phases": []}
-    base_is_ours = settings.base == "tiny" or any(p.mode == "full" for p in settings.phases)
-    model: Any = None
-    tokenizer = load_tokenizer(tokenizer_name(settings), context.base) if first else None
-    accelerator.init_trackers("bimedix")
-    if first:
-        _settle_base(out)
-    accelerator.wait_for_everyone()
-    for at, phase in enumerate(settings.phases):
-        done_file = out / "phases" / f"{at}.json"
-        if done_file.exists():
-            saved = read_json(done_file)
-            figures["phases"].append(saved["figures"])
-            timing["phases"].append(saved["timing"])
-            continue
-        samples, held_out = (passages, Samples()) if phase.data == "passages" else (train, validation)
-        samples = _of_types(samples, phase, inputs["mix"] / TRAIN)
-        check_checkpoint(
-            out / "checkpoints" / f"phase-{at}", identity_of(settings, at, context.seed, samples)
+
+def _phase_once(work: _Work, at: int) -> dict[str, Any]:
+    """Return figures and timings of phase `at`, which runs now unless it is done."""
+    done_file = work.out / "phases" / f"{at}.json"
+    if done_file.exists():
+        found: dict[str, Any] = read_json(done_file)
+        return found
+    _before_phase(work, at)
+    saved = _run_phase(work, at)
+    difference = _save_weights(work, at)
+    if difference is not None:
+        saved["figures"]["merge_difference"] = difference
+    if work.accelerator.is_main_process:
+        write_json(done_file, saved)
+        _settle_base(work.out)
+    work.accelerator.wait_for_everyone()
+    if work.accelerator.num_processes > 1:
+        work.model = None  # spread over the devices: the next phase begins with what was saved
+        work.accelerator.free_memory()
+    return saved
+
+
+def _samples_of(work: _Work, at: int) -> "Samples":
+    """Return the samples of the types that a phase reads.
+
+    Raises:
+        DataError: there are none.
+    """
+    phase = work.settings.phases[at]
+    chosen = (work.passages if phase.data == "passages" else work.train).of_types(phase.types)
+    if not len(chosen):
+        raise DataError(
+            f"{work.mix / TRAIN}: holds no {' or '.join(phase.types) or 'running text'} to train on.\n"
+            "  Change `types` of the phase, or give the mix such records."
         )
-        config, _ = base_config(settings, context.base)
-        if config is not None:
-            check_room(settings, phase, config, out, sharing(accelerator))
-        if model is None:
-            model = _load_base(settings, out, at, context)
-        if first and phase.mode == "adapter" and base_is_ours and not (out / "base").exists():
-            save_model(model, out / "base", tokenizer)
-        saved = _run_phase(model, samples, held_out, settings, at, out, context, accelerator)
-        with whole_weights(model):
-            if first and phase.mode == "full":
-                save_model(model, out / f"base.phase-{at}", tokenizer)
-            elif first and not settings.keep_unmerged_only:
-                shutil.rmtree(out / "merged", ignore_errors=True)
-                base = out / "base" if base_is_ours else find_model(settings.base, context.base)
-                merged = merge_files(
-                    base, out / "adapter", out / "merged", template=settings.template, tokenizer=tokenizer,
-                    base_name=settings.base, progress=context.progress,
-                )  # fmt: skip
-                saved["figures"]["merge_difference"] = merged.difference
-        if first:
-            write_json(done_file, saved)
-            _settle_base(out)
-        accelerator.wait_for_everyone()
-        if accelerator.num_processes > 1:
-            model = None  # spread over the devices: the next phase begins with what was saved
-            accelerator.free_memory()
-        figures["phases"].append(saved["figures"])
-        timing["phases"].append(saved["timing"])
-    accelerator.end_training()
-    if first:
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return chosen
 
-    figures |= {f"final_{key}": value for key, value in _last(figures["phases"]).items()}
-    timing["peak_memory_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
-    if first:
-        write_json(out / "figures.json", figures)
-        write_json(out / "chat.json", {"template": settings.template})
-    return Summary(
-        read=len(train) + len(validation) + dropped.total(),
-        written=len(train),
-        dropped=dict(sorted(dropped.items())),
-        figures={**figures, "timing": timing},
-    )
+
+def _before_phase(work: _Work, at: int) -> None:
+    """Check what can be checked beforehand, then load the model and keep the base that adapters need."""
+    from bimedix.model.load import save_model
+    from bimedix.train.checkpoint import check_checkpoint
+    from bimedix.train.devices import sharing
+    from bimedix.train.loop import identity_of
+    from bimedix.train.preflight import check_room
+
+    settings, phase, out = work.settings, work.settings.phases[at], work.out
+    identity = identity_of(settings, at, work.context.seed, _samples_of(work, at))
+    check_checkpoint(out / "checkpoints" / f"phase-{at}", identity)
+    config, _ = base_config(settings, work.context.base)
+    if config is not None:
+        check_room(settings, phase, config, out, sharing(work.accelerator))
+    if work.model is None:
+        work.model = _load_base(settings, out, at, work.context)
+    adapts_ours = phase.mode == "adapter" and work.base_is_ours
+    if work.accelerator.is_main_process and adapts_ours and not (out / "base").exists():
+        save_model(work.model, out / "base", work.tokenizer)
+
+
+def _save_weights(work: _Work, at: int) -> float | None:
+    """Save the base that a phase made, or base and adapters merged; returns what their logits differ by."""
+    from bimedix.model.load import find_model, save_model
+    from bimedix.model.merge import merge_files
+    from bimedix.train.devices import whole_weights
+
+    settings, out = work.settings, work.out
+    with whole_weights(work.model):
+        if not work.accelerator.is_main_process:
+            return None
+        if settings.phases[at].mode == "full":
+            save_model(work.model, out / f"base.phase-{at}", work.tokenizer)
+            return None
+        if settings.keep_unmerged_only:
+            return None
+        shutil.rmtree(out / "merged", ignore_errors=True)
+        base = out / "base" if work.base_is_ours else find_model(settings.base, work.context.base)
+        return merge_files(
+            base, out / "adapter", out / "merged", template=settings.template, tokenizer=work.tokenizer,
+            base_name=settings.base, progress=work.context.progress,
+        ).difference  # fmt: skip
 
 
 def _load_base(settings: Settings, out: Path, at: int, context: Context) -> Any:
@@ -144,21 +217,6 @@ def _load_base(settings: Settings, out: Path, at: int, context: Context) -> Any:
     return load_base(settings.base, packed, dtype=settings.dtype, base=context.base)
 
 
-def _of_types(samples: "Samples", phase: Phase, path: Path) -> "Samples":
-    """Return the samples of the types that a phase reads.
-
-    Raises:
-        DataError: there are none.
-    """
-    chosen = samples.of_types(phase.types)
-    if not len(chosen):
-        raise DataError(
-            f"{path}: holds no {' or '.join(phase.types) or 'running text'} to train on.\n"
-            "  Change `types` of the phase, or give the mix such records."
-        )
-    return chosen
-
-
 def _settle_base(out: Path) -> None:
     """Put the base of a phase that is done in its place, and remove one of a phase that is not.
 
@@ -171,10 +229,6 @@ def _settle_base(out: Path) -> None:
             continue
         shutil.rmtree(out / "base", ignore_errors=True)
         folder.rename(out / "base")
-
-
-def _last(phases: list[dict[str, Any]]) -> dict[str, Any]:
-    return {key: phases[-1].get(key) for key in ("loss", "validation_loss")}
 
 
 def prepare_data(settings: Settings, inputs: dict[str, Path], out: Path, context: Context) -> Summary:
@@ -243,16 +297,7 @@ def _keep_dropped(folders: list[Path], out: Path) -> Counter[str]:
     return counts
 
 
-def _run_phase(
-    model: Any,
-    train: "Samples",
-    validation: "Samples",
-    settings: Settings,
-    at: int,
-    out: Path,
-    context: Context,
-    accelerator: Any,
-) -> dict[str, Any]:
+def _run_phase(work: _Work, at: int) -> dict[str, Any]:
     """Train one phase; adapters are audited and saved. Returns figures, and timings apart from them."""
     from bimedix.model.adapters import (
         audit_trained,
@@ -264,44 +309,46 @@ def _run_phase(
     from bimedix.model.blocks import attach
     from bimedix.train.devices import whole_weights
     from bimedix.train.loop import train_phase
+    from bimedix.train.samples import Samples
 
-    phase = settings.phases[at]
+    model, phase = work.model, work.settings.phases[at]
     total = count_weights(model)
     before: dict[str, str] = {}
     if phase.mode == "adapter":
-        attach(model, settings.adapter)
+        attach(model, work.settings.adapter)
         before = fingerprints(model)
     else:
         model.requires_grad_(True)
     trainable = count_trainable(model)
+    held_out = Samples() if phase.data == "passages" else work.validation
     outcome = train_phase(
-        model, train, validation, settings, at, out, context.seed, context.progress, accelerator
-    )
-    idle = frozenset(
-        (layer, expert)
-        for layer, loads in enumerate(outcome.expert_load)
-        for expert, count in enumerate(loads)
-        if count == 0
-    )
+        model, _samples_of(work, at), held_out, work.settings, at, work.out, work.context.seed,
+        work.context.progress, work.accelerator,
+    )  # fmt: skip
+    idle = outcome.idle_experts()
     if phase.mode == "adapter":
         with whole_weights(model):
             audit_trained(before, fingerprints(model), idle)
-            if accelerator.is_main_process:
-                save_adapter(model, out / "adapter")
+            if work.accelerator.is_main_process:
+                save_adapter(model, work.out / "adapter")
+    return _told(outcome, phase, total, trainable, len(idle))
+
+
+def _told(outcome: "Outcome", phase: Phase, total: int, trainable: int, idle: int) -> dict[str, Any]:
+    """Return the figures of a phase, which a repeated run gives again, and its timings, which it does not."""
     found = asdict(outcome)
-    seconds = found.pop("seconds")
+    seconds, loss = found.pop("seconds"), found.pop("final_loss")
+    counts = ("steps", "tokens", "supervised_tokens", "padding_share", "first_loss")
     figures = {
         "mode": phase.mode,
-        **{
-            key: found[key] for key in ("steps", "tokens", "supervised_tokens", "padding_share", "first_loss")
-        },
-        "loss": found["final_loss"],
+        **{key: found[key] for key in counts},
+        "loss": loss,
         **{key: found[key] for key in ("validation_loss", "best_step", "stopped_early")},
         "trainable_parameters": trainable,
         "base_parameters": total,
         "trainable_share": round(trainable / total, 6),
         "expert_load": [list(layer) for layer in found["expert_load"]],
-        "experts_without_tokens": len(idle),
+        "experts_without_tokens": idle,
     }
     timing = {"seconds": round(seconds, 2), "tokens_per_s": round(found["tokens"] / max(seconds, 1e-9), 1)}
     return {"figures": figures, "timing": timing}
