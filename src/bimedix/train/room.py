@@ -145,16 +145,20 @@ def _phase_once(work: _Work, at: int) -> dict[str, Any]:
 
 
 def _samples_of(work: _Work, at: int) -> "Samples":
+    phase = work.settings.phases[at]
+    return _of_types(work.passages if phase.data == "passages" else work.train, phase, work.mix / TRAIN)
+
+
+def _of_types(samples: "Samples", phase: Phase, path: Path) -> "Samples":
     """Return the samples of the types that a phase reads.
 
     Raises:
         DataError: there are none.
     """
-    phase = work.settings.phases[at]
-    chosen = (work.passages if phase.data == "passages" else work.train).of_types(phase.types)
+    chosen = samples.of_types(phase.types)
     if not len(chosen):
         raise DataError(
-            f"{work.mix / TRAIN}: holds no {' or '.join(phase.types) or 'running text'} to train on.\n"
+            f"{path}: holds no {' or '.join(phase.types) or 'running text'} to train on.\n"
             "  Change `types` of the phase, or give the mix such records."
         )
     return chosen
