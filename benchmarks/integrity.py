@@ -18,7 +18,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 from _common import arguments, finish, median_of
@@ -272,7 +272,9 @@ def on_data(data: Path, quick: bool, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     options = arguments(__doc__)
-    figures = regression() | contrast("open") | contrast("held")
+    figures = regression()
+    for part in get_args(contrast_cases.Part):
+        figures |= contrast(part)
     left_out = []
     data = os.environ.get("BIMEDIX_DATA")
     if data and Path(data).is_dir():

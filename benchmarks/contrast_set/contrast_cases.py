@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import contrast_seeding as seeding
-from contrast_data import Edit, Fields, Rendering, Sentence, apply_edit, read_sentences
+from contrast_data import SECOND, Edit, Fields, Rendering, Sentence, apply_edit, read_sentences
 from contrast_seeding import Seeded
 from msgspec import structs
 
@@ -31,7 +31,7 @@ from bimedix.records import (
     with_fields,
 )
 
-Part = Literal["open", "held"]
+Part = Literal["open", "held", "second_open", "second_held"]
 Glossary = tuple[tuple[str, str], ...]
 
 HARMLESS = "harmless"
@@ -74,13 +74,18 @@ class Case:
 
 
 def part_of(sentence_id: str) -> Part:
-    """Return the part of a sentence, by hash of its id: one third is held out, with all it gives."""
+    """Return the part of a sentence of the first set, by hash of its id: one third is held out, with all it
+    gives.
+    """
     return "held" if hashlib.blake2b(sentence_id.encode()).digest()[0] % 3 == 0 else "open"
 
 
 def pairs(part: Part) -> Iterator[Case]:
     """Yield the cases of one part, in the order of the file: right, harmless, then seeded errors."""
-    sentences = [sentence for sentence in read_sentences() if part_of(sentence.id) == part]
+    if part in SECOND:
+        sentences = list(read_sentences(SECOND[part]))
+    else:
+        sentences = [sentence for sentence in read_sentences() if part_of(sentence.id) == part]
     for sentence in sentences:
         for language in sentence.translations:
             others = [s for s in sentences if s is not sentence and language in s.translations]

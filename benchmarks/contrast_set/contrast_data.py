@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 SENTENCES = Path(__file__).with_name("sentences.jsonl")
+SECOND = {part: SENTENCES.with_name(f"{part}.jsonl") for part in ("second_open", "second_held")}
+"""By other hands, in a file for each part."""
 Fields = dict[str, str]
 """Texts by field name, as `bimedix.records.item_fields` names them."""
 

@@ -192,13 +192,15 @@ def unrelated(sentence: Sentence, language: str, others: Sequence[Sentence]) -> 
 def other_digits(text: str, seed: str) -> str:
     """Return the text with the numbers in the other digits: Western to Arabic-Indic (or Persian), and back.
 
-    Numbers in Latin names (CD4) and before superscripts stay.
+    Numbers in Latin names (CD4) and before superscripts stay. A comma without three digits after it is a
+    decimal sign.
     """
     zero = 0x6F0 if draw(4, seed, "persian") == 0 else 0x660
 
     def turned(match: re.Match[str]) -> str:
         if match[0][0].isascii():
-            table = {48 + d: zero + d for d in range(10)} | {ord("."): "٫", ord(","): "٬"}
+            grouped = re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", match[0]) is not None
+            table = {48 + d: zero + d for d in range(10)} | {ord("."): "٫", ord(","): "٬" if grouped else "٫"}
         else:
             table = {ord(c): ord("0") + unicodedata.decimal(c) for c in "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹"}
             table |= {ord("٫"): ord("."), ord("٬"): ord(",")}
