@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bimedix.integrity.checks import check_texts
 from bimedix.integrity.folding import fold
 from bimedix.integrity.frequency import frequencies
 from bimedix.integrity.numbers import readings
@@ -33,7 +34,7 @@ def read(text: str, code: str) -> list[tuple[str, str]]:
         ("1.5万", "zh", [("15000", "")]),
         ("百分之三十", "zh", [("30", "percent")]),
         ("1٬250٫5 غرام", "ar", [("2501/2", "g")]),
-        ("10⁹/L and 10^6/mL", "en", [("1000000000", ""), ("1000000", "")]),
+        ("10⁹/L and 10^6/mL", "en", [("1000000000", "count/L"), ("1000000", "count/mL")]),
         ("5–10 mg", "en", [("5", "mg"), ("10", "mg")]),
         ("-2 °C", "en", [("2", "C")]),
         ("twenty-five mg", "en", [("25", "mg")]),
@@ -49,7 +50,7 @@ def read(text: str, code: str) -> list[tuple[str, str]]:
         ("a 24-year-old, 14-day course", "en", [("24", "year"), ("14", "day")]),
         ("OR 1·34", "en", [("67/50", "")]),
         ("5 units/kg per day", "en", [("5", "IU/kg/day")]),
-        ("1 1/2 tablets", "en", [("1", ""), ("1/2", "tablet")]),
+        ("1 1/2 tablets", "en", [("3/2", "tablet")]),
     ],
 )
 def test_numbers_are_read_by_value_with_their_unit(
@@ -146,3 +147,38 @@ def test_frequency_is_read_in_times_per_day(text: str, code: str, per_day: str) 
     firm = [one for one in frequencies(Side(text, code)) if one.firm]
 
     assert [one.per_day for one in firm] == [frozenset({Fraction(per_day)})]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("half an hour before the scan", "en", ("1/2", "hour")),
+        ("an hour and a half", "en", ("3/2", "hour")),
+        ("two and a half tablets", "en", ("5/2", "tablet")),
+        ("media hora", "es", ("30", "minute")),
+        ("dos comprimidos y medio", "es", ("5/2", "tablet")),
+        ("trois quarts d'heure", "fr", ("3/4", "hour")),
+        ("une heure et demie", "fr", ("3/2", "hour")),
+        ("за полчаса до еды", "ru", ("1/2", "hour")),
+        ("два с половиной литра", "ru", ("5/2", "L")),
+        ("ربع لتر من الماء", "ar", ("1/4", "L")),
+        ("قرص ونصف القرص", "ar", ("3/2", "tablet")),
+        ("两个半小时后", "zh", ("5/2", "hour")),
+        ("一刻钟", "zh", ("15", "minute")),
+        ("1錠半を服用", "ja", ("3/2", "tablet")),
+        ("1/2 L; 24,000/mm³", "en", ("24000", "count/mm3")),
+    ],
+)
+def test_parts_of_a_unit_are_read_by_value(text: str, code: str, expected: tuple[str, str]) -> None:
+    """Half an hour is 30 minutes, whatever words a language has for it."""
+    assert expected in read(text, code)
+
+
+def test_a_sum_of_times_excuses_its_parts() -> None:
+    """Two hours and thirty minutes may be said as 150 minutes, and not as 160."""
+    source, right = "Infuse over 2 hours 30 minutes.", "Perfundir en 150 minutos."
+
+    assert not [one for one in check_texts(source, right, "en", "es") if one.severity == "error"]
+    assert [
+        one for one in check_texts(source, right.replace("5", "6"), "en", "es") if one.severity == "error"
+    ]

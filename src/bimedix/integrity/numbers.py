@@ -8,15 +8,17 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from bimedix.integrity.folding import Covered, Folded
 from bimedix.integrity.lexicon import Cue, lexicon, plain_forms, table
-from bimedix.integrity.units import unit_reader
+from bimedix.integrity.units import TIME, unit_reader, units
 from bimedix.languages import language
 
-Form = Literal["digits", "word", "ordinal", "loose"]
-"""How it is written. `loose` may be a number (a month's name, one, both) and only ever excuses another."""
+Form = Literal["digits", "word", "ordinal", "fraction", "loose"]
+"""How it is written. `loose` may be a number (a month's name, one, both) and only ever excuses another; a
+`fraction` is a part of one without a unit (half of them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ _NUMBER = re.compile(
 )
 _ARABIC_COMMA = re.compile(r"(?<=\d)،(?=\d{3}(?!\d))")
 """Between thousands, where a machine puts it for the comma: 100،000."""
+_ODD_GROUP = re.compile(r"٬(?=\d{1,2}$)")
+"""A sign for thousands before the last one or two digits, where typists put it for the decimal sign: 6٬8."""
 _TIMES_SIGN = re.compile(r"[ \u00a0]*[×x*·х][ \u00a0]*")
 _LONGEST = 60
 """Characters above which a run of digits is no number (sequences, hashes)."""
@@ -89,7 +93,8 @@ def readings(written: str, code: str) -> tuple[Fraction, ...]:
     `1,234` is a thousand and more or a decimal; in English a point is always decimal. `٫` and `٬` are never
     ambiguous.
     """
-    written = written.replace("\u00a0", "").replace(" ", "").replace("٬", "").replace("·", "٫")
+    written = _ODD_GROUP.sub("٫", written.replace("\u00a0", "").replace(" ", "").replace("·", "٫"))
+    written = written.replace("٬", "")
     if "٫" in written:
         return (Fraction(written.replace(",", "").replace(".", "").replace("٫", ".")),)
     signs = [char for char in written if char in ".,"]
@@ -128,8 +133,10 @@ class NumberReader:
         self.lexicon = lexicon(code)
         own = table(row.code).get("numbers", {})
         self.joins = frozenset(plain_forms(code, "numbers", "join"))
+        self.links = self.joins | frozenset(plain_forms(code, "options", "joins"))
         self.ranges = frozenset(plain_forms(code, "numbers", "range")) or frozenset("-")
-        self.halves = plain_forms(code, "numbers", "halves")
+        self._part = _part_pattern(code)
+        self._of = _of_pattern(code)
         self.centuries = tuple(own.get("centuries", ())) or ("\0",)
         self.percent_before = tuple(own.get("percent_before", ()))
 
@@ -143,6 +150,8 @@ class NumberReader:
         numbers += [n for n in self._words(text, cues) if not taken.meets(n.start, n.end)]
         numbers += self._loose(text, cues)
         numbers += self._bare_times(text.lower, numbers)
+        numbers = self._with_parts(text.lower, cues, numbers)
+        numbers += self._sums(text.lower, numbers)
         numbers.sort(key=lambda number: (number.start, number.form == "loose"))
         return tuple(self._spread(text.lower, numbers)), identifiers
 
@@ -150,6 +159,8 @@ class NumberReader:
         found = []
         for match in _IDENTIFIER.finditer(text.cased):
             start, token = match.start(), match.group()
+            if self.units.lookup(token.lower()):
+                continue  # mm3
             clitic = _ARABIC_CLITIC.match(token)
             if clitic and not re.search(r"[A-Za-z]", token):
                 continue
@@ -342,10 +353,11 @@ class NumberReader:
 
     def _loose(self, text: Folded, cues: dict[str, list[Cue]]) -> list[Number]:
         found = []
-        for concept in ("numbers.ordinals", "numbers.months", "numbers.fractions", "frequency.times"):
+        for concept in ("numbers.ordinals", "numbers.months", "numbers.hours", "frequency.times"):
             for cue in cues.get(concept, ()):
                 form: Form = "ordinal" if concept == "numbers.ordinals" else "loose"
-                found.append(Number((Fraction(cue.value),), (), form, cue.start, cue.end, cue.end))
+                values = tuple(map(Fraction, cue.value.split()))
+                found.append(Number(values, (), form, cue.start, cue.end, cue.end))
         for cue in cues.get("numbers.duals_of_units", ()):
             found.append(Number((Fraction(2),), (cue.value,), "word", cue.start, cue.end, cue.end))
         for match in _ROMANS.finditer(text.cased):
@@ -354,15 +366,112 @@ class NumberReader:
         return found
 
     def _bare_times(self, lower: str, numbers: list[Number]) -> list[Number]:
-        """Read a time without a number as one of it, or one and a half: بعد أسبوع, ساعة ونصف."""
+        """Read a time without a number as one of it: after a week, بعد أسبوع."""
         taken = Covered(len(lower), ((number.start, number.unit_end) for number in numbers if number.unit))
         found: list[Number] = []
         for unit, start, end in self.units.bare_times(lower):
             if taken.meets(start, end):
                 continue
-            half = next((sign for sign in self.halves if lower.startswith(sign, end + 1)), "")
-            value = Fraction(3, 2) if half else Fraction(1)
-            found.append(Number((value,), (unit,), "loose", start, end, end + len(half)))
+            found.append(Number((Fraction(1),), (unit,), "loose", start, end, end))
+        return found
+
+    def _with_parts(self, lower: str, cues: dict[str, list[Cue]], numbers: list[Number]) -> list[Number]:
+        """Read parts of one (half an hour, two thirds), numbers with a part (two and a half hours, 1½), and
+        words for an amount (полчаса, 一刻钟); they take the place of the numbers inside them.
+        """
+        whole = [found for number in numbers if (found := self._mixed(lower, number))]
+        whole += _written_mixed(lower, numbers)
+        taken = Covered(len(lower), ((number.start, number.unit_end) for number in whole))
+        if self.spaced:
+            whole += self._bare_mixed(lower, taken)
+            taken = Covered(len(lower), ((number.start, number.unit_end) for number in whole))
+        counted = Covered(len(lower), ((n.end, n.unit_end) for n in numbers if n.end < n.unit_end))
+        for cue in cues.get("numbers.quantities", ()):
+            value, unit = cue.value.split()
+            if not taken.meets(cue.start, cue.end) and not counted.meets(cue.start, cue.end):
+                whole.append(Number((Fraction(value),), (unit,), "word", cue.start, cue.end, cue.end))
+                taken.add(cue.start, cue.end)
+        words = Covered(len(lower), ((n.start, n.end - 1) for n in numbers if n.form == "word"))
+        whole += [
+            self._fraction(lower, cue, cues)
+            for cue in cues.get("numbers.fractions", ())
+            if not taken.meets(cue.start, cue.end) and not words.meets(cue.start - 1, cue.start)  # أربع, ربع
+        ]
+        if not whole:
+            return numbers
+        taken = Covered(len(lower), ((number.start, number.unit_end) for number in whole))
+        return [n for n in numbers if not taken.meets(n.start, n.end)] + whole
+
+    def _mixed(self, lower: str, number: Number) -> Number | None:
+        """Return a number with the part that follows it: one and a half, ساعتان ونصف, 两个半."""
+        if number.value.denominator > 1 or number.form == "ordinal":
+            return None
+        early = self._part.match(lower, number.end) if number.end < number.unit_end else None
+        own = () if early else number.unit  # два с половиной is not two seconds
+        part = early or self._part.match(lower, number.unit_end)
+        if part is None:
+            return None
+        sign = next(name for name in _PARTS if part[name])
+        unit, _, end = self._unit_of(lower, part.end())
+        if not self.spaced and not unit and part[sign][:1] == "个" and lower[part.end() : part.end() + 1]:
+            name = self.units.lookup(f"个{lower[part.end()]}")  # 一个半月
+            unit, end = ((name,), part.end() + 1) if name else ((), part.end())
+        if own and unit and own != unit:
+            return None  # two tablets and half an hour
+        values = tuple(value + _PARTS[sign] for value in number.values)
+        form: Form = "digits" if number.form == "digits" else "word"
+        return Number(values, own or unit, form, number.start, part.end(), end)
+
+    def _bare_mixed(self, lower: str, taken: Covered) -> list[Number]:
+        """Return a unit without a number that a part follows: a tablet and a half, قرص ونصف."""
+        found = []
+        for part in self._part.finditer(lower):
+            word = _LAST_WORD.search(lower, max(0, part.start() - 20), part.start())
+            name = self.units.lookup(word.group()) if word else None
+            if word and name and len(word.group()) > 2 and not taken.meets(word.start(), part.end()):
+                value = 1 + next(_PARTS[sign] for sign in _PARTS if part[sign])
+                unit, _, end = self._unit_of(lower, part.end())
+                if not unit or unit == (name,):
+                    found.append(Number((value,), (name,), "word", word.start(), part.end(), end))
+        return found
+
+    def _unit_of(self, lower: str, at: int) -> tuple[tuple[str, ...], int, int]:
+        """Read the unit after a part of one, and after the words between them: half an hour."""
+        unit, start, end = self.units.read(lower, at)
+        linked = None if unit else self._of.match(lower, at)
+        return self.units.read(lower, linked.end()) if linked else (unit, start, end)
+
+    def _fraction(self, lower: str, cue: Cue, cues: dict[str, list[Cue]]) -> Number:
+        value = Fraction(cue.value)
+        unit, _, end = self._unit_of(lower, cue.end)
+        if unit:
+            return Number((value,), unit, "word", cue.start, cue.end, end)
+        linked = self._of.match(lower, cue.end)
+        after = linked.end() if linked else cue.end
+        scale = next((one for one in cues.get("numbers.scales", ()) if 0 <= one.start - after <= 1), None)
+        if scale:
+            return Number((value * Fraction(scale.value),), (), "loose", cue.start, scale.end, scale.end)
+        ordinal = (Fraction(value.denominator),) if value.numerator == 1 else ()
+        return Number((value, *ordinal), (), "fraction", cue.start, cue.end, cue.end)
+
+    def _sums(self, lower: str, numbers: list[Number]) -> list[Number]:
+        """Return the sums of times that follow each other: 2 hours 30 minutes, 4 heures 30."""
+        known = units()
+        timed = sorted((n for n in numbers if n.unit or n.form == "digits"), key=lambda n: n.start)
+        found = []
+        for first, second in pairwise(timed):
+            if len(first.unit) != 1 or known[first.unit[0]].dimension not in TIME:
+                continue
+            gap = lower[first.unit_end : second.start].strip(" \u00a0")
+            if gap and (gap not in self.joins or not second.unit):
+                continue
+            unit = second.unit or (("minute",) if first.unit == ("hour",) and second.value < 60 else ())
+            if len(unit) != 1 or known[unit[0]].dimension != known[first.unit[0]].dimension:
+                continue
+            if known[unit[0]].factor < known[first.unit[0]].factor:
+                total = first.value * known[first.unit[0]].factor / known[unit[0]].factor + second.value
+                end = max(second.end, second.unit_end)
+                found.append(Number((total,), unit, "loose", first.start, end, end))
         return found
 
     def _spread(self, lower: str, numbers: list[Number]) -> list[Number]:
@@ -377,6 +486,47 @@ class NumberReader:
                     left, values=_scaled(left, right), unit=right.unit, scale=max(left.scale, right.scale)
                 )
         return out
+
+
+_PARTS = {"halves": Fraction(1, 2), "quarters": Fraction(1, 4), "three_quarters": Fraction(3, 4)}
+"""Lists of what follows a number to add a part of one."""
+
+
+def _part_pattern(code: str) -> re.Pattern[str]:
+    """Return the pattern of words that add a part of one: and a half, ونصف, с половиной."""
+    spaced = language(code).spaced
+    groups = []
+    for name in _PARTS:
+        forms = sorted(plain_forms(code, "numbers", name), key=len, reverse=True)
+        end = r"(?![^\W_])" if spaced else r"(?![数夜径信])"
+        groups.append(f"(?P<{name}>{'|'.join(map(re.escape, forms)) or '(?!)'}){end}")
+    return re.compile((r"[ \u00a0-]" if spaced else r"[ \u00a0]?") + f"(?:{'|'.join(groups)})")
+
+
+def _of_pattern(code: str) -> re.Pattern[str]:
+    """Return the pattern of words between a part of one and its unit: half an hour, un quart d'heure."""
+    forms = sorted(plain_forms(code, "numbers", "of"), key=len, reverse=True)
+    end = r"(?:[ \u00a0]|(?<=')|(?<=ال))" if language(code).spaced else ""
+    return re.compile(rf"[ \u00a0-]?(?:{'|'.join(map(re.escape, forms)) or '(?!)'}){end}")
+
+
+_LAST_WORD = re.compile(r"[^\W\d_]+$")
+_SLASHED = re.compile(r"\d/\d")
+
+
+def _written_mixed(lower: str, numbers: list[Number]) -> list[Number]:
+    """Return digits with a written part: 1 1/2, 2½."""
+    digits = sorted((n for n in numbers if n.form == "digits"), key=lambda n: n.start)
+    return [
+        Number((first.value + second.value,), second.unit, "digits", first.start, second.end, second.unit_end)
+        for first, second in pairwise(digits)
+        if not first.unit
+        and first.value.denominator == 1
+        and second.value < 1
+        and 0 <= second.start - first.end <= 1
+        and (lower[second.start] in _VULGAR or _SLASHED.fullmatch(lower, second.start, second.end))
+        and not lower[first.end : second.start].strip(" \u00a0")
+    ]
 
 
 def _scaled(left: Number, right: Number) -> tuple[Fraction, ...]:

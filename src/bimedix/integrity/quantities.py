@@ -41,6 +41,8 @@ def _same_unit(a: Number, b: Number) -> bool:
 def _unit_open(a: Number, b: Number) -> bool:
     """One side has no unit, or only the head of the other's unit could be read."""
     head_only = len(a.unit) != len(b.unit) and a.unit[:1] == b.unit[:1]
+    if head_only and min(len(a.unit), len(b.unit)) > 1 and a.unit[-1] == b.unit[-1]:
+        return False  # units/kg/h and units/h: both were read to their end
     return not a.unit or not b.unit or head_only
 
 
@@ -65,6 +67,8 @@ def _quantities(number: Number) -> tuple[Hashable, ...]:
     400 mcg a day may be said as 0.4 mg with the day apart, as a frequency.
     """
     unit = number.unit
+    if number.form == "fraction":
+        return (base_quantity(number.value * 100, ("percent",)),)
     rate = len(unit) > 1 and units()[unit[-1]].dimension in TIME
     shorter = [unit[:-1]] if rate else []
     return tuple(base_quantity(value, part) for part in [unit, *shorter] for value in number.values if part)
@@ -76,6 +80,7 @@ class Alignment:
     def __init__(self, source: list[Number], target: list[Number]) -> None:
         self.left = source
         self.right = target
+        self.matches: list[Match] = []
         self._take(_values, _same_unit)
         self.converted = self._take(_quantities)
         open_matches = self._take(_values, _firm_and_open)
@@ -112,6 +117,7 @@ class Alignment:
                 taken.add(found)
                 matches.append((mine, self.right[found]))
         self.left = left
+        self.matches += matches
         self.right = [number for index, number in enumerate(self.right) if index not in taken]
         return matches
 
@@ -141,6 +147,8 @@ def check_numbers(pair: Pair) -> Findings:
             )
     yield from _unit_findings(pair, aligned)
     yield from _check_order(pair)
+    aligned.left = _unsummed(aligned.left, pair.source, [mine for mine, _ in aligned.matches])
+    aligned.right = _unsummed(aligned.right, pair.target, [theirs for _, theirs in aligned.matches])
     lost = _excused([n for n in aligned.left if _firm(n)], pair.source, pair.target, source)
     new = _excused([n for n in aligned.right if _firm(n)], pair.target, pair.source, [])
     turned = _turned_words(pair, aligned)
@@ -166,6 +174,15 @@ def check_numbers(pair: Pair) -> Findings:
         yield from _one_sided(pair, new, "is not in the source", lost_side=False)
 
 
+def _unsummed(left: list[Number], side: Side, matched: list[Number]) -> list[Number]:
+    """Leave out the parts of a sum that the other side gives as one: 2 hours 30 minutes for 150 minutes."""
+    sums = [number for number in matched if number.form == "loose" and number.unit]
+    if not left or not sums:
+        return left
+    inside = Covered(len(side.folded.lower), ((number.start, number.end) for number in sums))
+    return [number for number in left if not inside.meets(number.start, number.end)]
+
+
 def _turned_words(pair: Pair, aligned: Alignment) -> list[Number]:
     """Return a number word of the source and another one that stands for it in the translation.
 
@@ -179,14 +196,18 @@ def _turned_words(pair: Pair, aligned: Alignment) -> list[Number]:
             if mine.unit and mine.unit == theirs.unit:
                 return [mine, theirs]
     ordinals = [n for n in aligned.left if _is_ordinal(n)], [n for n in aligned.right if _is_ordinal(n)]
-    for left, right in ((counted, instead), ordinals):
+    parts = [n for n in aligned.left if _is_part(n)], [n for n in aligned.right if _is_part(n)]
+    for left, right in ((counted, instead), ordinals, parts):
         if len(left) == len(right) == 1 and not left[0].unit and len(pair.source.text) <= _SENTENCE:
             return [left[0], right[0]]
     return []
 
 
 def _counts(side: Side, number: Number) -> bool:
-    """Tell whether a word counts something: from three on, or two, and not a pair or a double."""
+    """Tell whether a word counts something: from three on, or two, and not a pair or a double; or one of a
+    unit: one minute."""
+    if number.form == "loose" and number.unit and number.end < number.unit_end:
+        return True
     two = number.form == "loose" and number.value == 2
     return number.form == "word" or (two and side.folded.lower[number.start : number.end] in _twos(side.code))
 
@@ -209,6 +230,10 @@ _NO_TWO = (
 
 def _is_ordinal(number: Number) -> bool:
     return number.form == "ordinal"
+
+
+def _is_part(number: Number) -> bool:
+    return number.form == "fraction"
 
 
 def _check_order(pair: Pair) -> Findings:
@@ -296,7 +321,7 @@ def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
         )
 
 
-_SAID_OTHERWISE = frozenset({"length", "tablets", "drops", "puffs", "temperature"})
+_SAID_OTHERWISE = frozenset({"count", "length", "tablets", "drops", "puffs", "temperature"})
 """Dimensions whose units have too many names to miss one: a word that is not in the table may be theirs."""
 
 
@@ -338,7 +363,11 @@ def _excused(numbers: list[Number], side: Side, other: Side, same_side: list[Num
     )
     odd_there = {value for _, value in _comma_decimals(other)}
 
+    rates = {name for number in other.numbers for name in number.unit[1:]}
+
     def excused(number: Number) -> bool:
+        if number.value == 1 and number.unit[:1] and number.unit[0] in rates:
+            return True  # 25 mL in 1 hour, 25 mL/h
         if any(value.denominator == 1 and str(value) in pool for value in number.values):
             return True
         if number.form != "digits":

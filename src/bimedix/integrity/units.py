@@ -99,13 +99,22 @@ class UnitReader:
             return self._forms[text]
         return next((name for stem, name in self._stems if stem.match(text)), None)
 
+    def _per_volume(self, lower: str, at: int) -> tuple[tuple[str, ...], int, int]:
+        """Read what is counted in a volume: 24,000/mm³, 100 × 10⁹/L."""
+        per = self._per.match(lower, at)
+        below = self._unit.match(lower, per.end()) if per else None
+        name = self.lookup(below.group()) if below else None
+        if per and below and name and units()[name].dimension == "volume":
+            return ("count", name), per.start(), below.end()
+        return (), at, at
+
     def read(self, lower: str, at: int) -> tuple[tuple[str, ...], int, int]:
         """Read the unit after a number that ends at `at`: its parts (numerator first), start and end."""
         found = self._unit.match(lower, self._gap.match(lower, at).end())  # type: ignore[union-attr]
         if not found:
             found = self._unit.match(lower, at)
         if not found:
-            return (), at, at
+            return self._per_volume(lower, at)
         name = self.lookup(found.group())
         if name is None:
             return (), at, at
@@ -140,13 +149,14 @@ def unit_reader(code: str) -> UnitReader:
 
 
 Quantity: TypeAlias = tuple[tuple[str, ...], Fraction]
-"""Dimensions, numerator first, and the exact value in their base units."""
+"""Dimensions, numerator first and the others in order, and the exact value in their base units."""
 
 
 def base_quantity(value: Fraction, unit: tuple[str, ...]) -> Quantity:
     """Convert a value to base units, so that 1 g and 1000 mg give the same; (), value without a unit."""
     known = units()
     dimensions = tuple(known[name].dimension for name in unit)
+    dimensions = (*dimensions[:1], *sorted(dimensions[1:]))
     if len(unit) == 1:
         return dimensions, known[unit[0]].to_base(value)
     for index, name in enumerate(unit):
