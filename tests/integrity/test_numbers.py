@@ -182,3 +182,41 @@ def test_a_sum_of_times_excuses_its_parts() -> None:
     assert [
         one for one in check_texts(source, right.replace("5", "6"), "en", "es") if one.severity == "error"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("10 mg in the morning and evening", "en", "2"),
+        ("one puff in the morning and one at night", "en", "2"),
+        ("no more than four times in any 24 hours", "en", "4"),
+        ("20 mg por la mañana, al mediodía y por la noche", "es", "3"),
+        ("20 mg matin et soir", "fr", "2"),
+        ("par voie orale, à 12 heures d'intervalle", "fr", "2"),
+        ("по 50 мг утром и вечером", "ru", "2"),
+        ("с интервалом 8 ч", "ru", "3"),
+        ("не более четырёх раз за 24 часа", "ru", "4"),
+        ("قرص صباحًا ومساءً", "ar", "2"),
+        ("早晚各一次", "zh", "2"),
+        ("24小时内最多三次", "zh", "3"),
+        ("朝夕1錠ずつ服用", "ja", "2"),
+        ("2週間に1回", "ja", "1/14"),
+    ],
+)
+def test_a_frequency_is_read_from_times_of_the_day_and_from_periods(
+    text: str, code: str, expected: str
+) -> None:
+    """Morning and evening is twice a day; so many times in 24 hours is a rate, too."""
+    assert [set(map(str, one.per_day)) for one in frequencies(Side(text, code))] == [{expected}]
+
+
+def test_a_course_is_no_rate() -> None:
+    """Three times a day for five days is three times a day; in the morning or evening is once."""
+    read_rates = [
+        set(map(str, one.per_day)) for one in frequencies(Side("tres veces al día durante 5 días", "es"))
+    ]
+
+    assert read_rates == [{"3"}]
+    assert not any(
+        "2" in map(str, one.per_day) for one in frequencies(Side("5 mg in the morning or evening", "en"))
+    )

@@ -91,6 +91,7 @@ _NO_CUES = {
     "three_quarters",
     "of",
     "within",
+    "and",
     "join",
     "range",
     "joins",
