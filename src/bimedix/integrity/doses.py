@@ -51,12 +51,16 @@ _MOST = 40
 """Doses of one text above which their partners are not told apart."""
 ROUTES = (
     "oral", "intravenous", "intramuscular", "subcutaneous", "sublingual", "rectal", "topical", "inhaled",
-    "intrathecal", "intranasal", "intradermal", "intraosseous", "transdermal", "vaginal",
+    "intrathecal", "intranasal", "intradermal", "intraosseous", "transdermal", "vaginal", "ocular", "otic",
+    "buccal",
 )  # fmt: skip
 
 
 _STRONG = frozenset({"intravenous", "intramuscular", "intrathecal", "sublingual", "intradermal"})
 """Said of drugs alone; under the skin and by mouth are also said of other things."""
+
+_NEVER_ADDED = frozenset({"intramuscular", "intrathecal", "intradermal", "subcutaneous"})
+"""Named by no translator whose source names other routes only: an infusion may be said to be into a vein."""
 
 
 def routes(side: Side) -> dict[str, list[Cue]]:
@@ -66,15 +70,22 @@ def routes(side: Side) -> dict[str, list[Cue]]:
 
 
 def check_route(pair: Pair) -> Findings:
-    """Yield a route that changed (PO to IV), or that a dose lost."""
+    """Yield a route that changed (PO to IV), or that a dose lost.
+
+    Near words (`inhaled_also`: puffs) say a route that is not named, and none where another one is.
+    """
     mine, theirs = routes(pair.source), routes(pair.target)
     lost = [route for route in mine if route not in theirs]
     new = [route for route in theirs if route not in mine]
-    if not lost:
+    if not new:
+        lost = [route for route in lost if not pair.target.found(f"routes.{route}_also")]
+    strange = [route for route in new if route in _NEVER_ADDED] if mine else []
+    if not lost and not strange:
         return
-    spans = [(cue.start, cue.end) for route in lost for cue in mine[route]]
+    spans = [(cue.start, cue.end) for route in lost or mine for cue in mine[route]]
     if new:
         other = [(cue.start, cue.end) for route in new for cue in theirs[route]]
+        lost = lost or list(mine)
         text = f"{', '.join(lost)} in the source became {', '.join(new)}"
         yield pair.finding("route", "error", text, spans, other)
     else:

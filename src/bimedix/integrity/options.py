@@ -276,16 +276,24 @@ def bare_letters(side: Side) -> References:
     """Return the letters that stand alone in a text, in brackets or without: (B) is right, B) because, ب خطأ.
 
     They may name something else (hepatitis B), so they only tell where both sides have as many. A letter that
-    is a word of the language does not count at the start of a sentence, nor does one of a name (E. coli).
+    is a word of the language does not count at the start of a sentence or among capitals (ONCE A WEEK), nor
+    does one of a name (E. coli).
     """
     reference = _reference(side.code)
     words = {fold(word).cased.upper() for word in table(side.code).get("options", {}).get("letter_words", ())}
     found = References()
-    for match in reference.bare.finditer(side.folded.cased):
+    cased = side.folded.cased
+    for match in reference.bare.finditer(cased):
         letter = match["letter"]
-        if match["open"] or not (letter.upper() in words and match["begins"] is not None):
+        word = letter.upper() in words and (
+            match["begins"] is not None or _AMONG_CAPITALS.match(cased, match.end())
+        )
+        if match["open"] or not word:
             found.setdefault(reference.indexes[letter.upper()], []).append(match.span("letter"))
     return found
+
+
+_AMONG_CAPITALS = re.compile(r"[ \u00a0]+[A-ZА-Я]{2,}(?![^\W\d_])")
 
 
 class _Reference(NamedTuple):

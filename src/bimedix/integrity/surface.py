@@ -23,7 +23,8 @@ _OVERRIDE = re.compile("[\u202a-\u202e]")
 _CONTROL = re.compile(
     "[\ufffd\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|(?:[\u00d8\u00d9][\u0080-\u00ff]){3,}"
 )
-_EMPTY_BRACKETS = re.compile(r"\(\s*[,،;./-]?\s*\)|\[\s*\]")
+_EMPTY_BRACKETS = re.compile(r"\(\s*[,،;./]?\s*\)|\(\s+-\s*\)|\(\s*-\s+\)|\[\s*\]")
+"""A minus alone is a result of a test: (-)."""
 _FENCE = re.compile(r"```|~~~|</?(?:translation|answer|output|target|source)>", re.IGNORECASE)
 _CLOSERS = "\"'»”’)]}*_ \t\n\r\u00a0"
 
