@@ -1,7 +1,8 @@
 """The words in which languages express numbers, frequency, negation, side, ...: data, read once per language.
 
 Each language has a table in `data/<code>.toml`. A form may end in `*` (the word may go on), begin with `*`
-(it may begin earlier) or with `=` (only the conjunctions of the language may stand before it).
+(it may begin earlier), with `=` (only the conjunctions of the language may stand before it) or with `~` (an
+Arabic verb: the signs of its persons may stand before it).
 """
 
 import tomllib
@@ -103,9 +104,11 @@ _NO_CUES = {
     "letter_words",
     "percent_before",
     "centuries",
+    "order",
+    "axes",
 }
 """Lists that are read in their own way, not looked for everywhere."""
-_INFLECTED = {"routes", "sides"}
+_INFLECTED = {"routes", "sides", "opposites"}
 """Sections whose forms take the endings of the language."""
 
 
@@ -128,7 +131,7 @@ def _forms(code: str) -> Iterator[Form]:
             concept = f"{section}.{name}"
             groups = entry.items() if isinstance(entry, dict) else [("", entry)]
             for value, written in groups:
-                for form in written if isinstance(written, list) else [written]:
+                for form, verb in _persons(written if isinstance(written, list) else [written]):
                     core = form.removeprefix("=").strip("*")
                     yield Form(
                         fold(core).lower,
@@ -137,8 +140,15 @@ def _forms(code: str) -> Iterator[Form]:
                         form.startswith("*"),
                         form.endswith("*"),
                         form.startswith("="),
-                        section in _INFLECTED,
+                        verb or section in _INFLECTED,
                     )
+
+
+def _persons(forms: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Write out the persons of Arabic verbs, and tell what is one: `~متنع` is يمتنع, تمتنع, نمتنع, امتنع."""
+    for form in forms:
+        persons = ("", "ي", "ت", "ن", "ا") if form.startswith("~") else ("",)
+        yield from ((person + form.removeprefix("~"), form.startswith("~")) for person in persons)
 
 
 class Matcher:

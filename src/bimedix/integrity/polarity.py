@@ -8,20 +8,26 @@ Signs are words, by language and by strength:
 - *soft* ones deny by their own meaning (absence, غير, недоступен; in English *affixed*, unknown, and
   *denials*, rules out), and a translator may put one for a firm sign;
 - *weak* ones (only, few, until) are at times said with a negation, and *limits* (no more than) without;
-- *idioms* hold a sign and deny nothing (not only, لا سيما, 不仅), *lookalikes* look like a sign (unit, 性别).
+- *idioms* hold a sign and deny nothing (not only, لا سيما, 不仅), *lookalikes* look like a sign (unit, 性别);
+- *privatives* are soft and turn the word after them (غير, عدم), *restrictive* words are weak and say what a
+  negation with an exception says: only after, لا ... إلا بعد.
+
+Words that have an opposite (`opposites.py`) are compared first; those that agree are counted no more.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, reduce
 from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, longest_of, plain_forms, table
+from bimedix.integrity.opposites import BOUNDS, Pole, agreed, axes, is_bound, poles, turned
 from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.languages import language
+from bimedix.records import Finding
 
 _REACH = {True: 70, False: 20}
 """Characters between two words of one negation, where words are spaced and where not."""
@@ -51,13 +57,22 @@ class Signs(NamedTuple):
     idioms: Sequence[Cue]
     merged: Sequence[Cue]
     """Joined ones that were counted with a firm one."""
+    turning: Sequence[Cue]
+    """Signs that turn the word after them."""
+    bounded: Sequence[Cue]
+    """Words for a bound of a number."""
     lower: str
     conjunctions: frozenset[str]
 
     def repeated(self, reach: int) -> int:
         """How many firm signs only repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
-        near = ((a, b) for a, b in pairwise(self.firm) if b.start - a.end <= reach)
-        return sum(self._links(self.lower[a.end : b.start]) for a, b in near)
+        gaps = [self.lower[a.end : b.start] for a, b in pairwise(self.firm) if b.start - a.end <= _FAR]
+        return sum(self._links(gap) for gap in gaps if len(gap) <= reach or self._coordinated(gap))
+
+    def _coordinated(self, gap: str) -> bool:
+        """Tell whether a conjunction stands right before the second sign: no food, and no fluids."""
+        words = gap.split()
+        return bool(words) and _COMMAS.isdisjoint(gap) and words[-1] in (*self.conjunctions, "و")
 
     def _links(self, gap: str) -> bool:
         words = gap.split()
@@ -68,19 +83,29 @@ class Signs(NamedTuple):
     def within(self, start: int, end: int) -> "Signs":
         """Return those that begin in a stretch of the text."""
 
-        def cut(cues: Sequence[Cue]) -> list[Cue]:
-            return [cue for cue in cues if start <= cue.start < end]
+        return self._kept(lambda cue: start <= cue.start < end)
 
-        return self._replace(
-            firm=cut(self.firm),
-            denials=cut(self.denials),
-            affixed=cut(self.affixed),
-            soft=cut(self.soft),
-            weak=cut(self.weak),
-            limits=cut(self.limits),
-            idioms=cut(self.idioms),
-            merged=cut(self.merged),
-        )
+    def without(self, cues: Sequence[Cue]) -> "Signs":
+        """Return those that no cue of a list overlaps."""
+        if not cues:
+            return self
+        taken = _covered(self.lower, cues)
+        return self._kept(lambda cue: not taken.meets(cue.start, cue.end))
+
+    def joined_by(self, other: "Signs") -> "Signs":
+        """Return those of two stretches of one text."""
+        return self._of(lambda name: [*getattr(self, name), *getattr(other, name)])
+
+    def _kept(self, keep: Callable[[Cue], bool]) -> "Signs":
+        return self._of(lambda name: list(filter(keep, getattr(self, name))))
+
+    def _of(self, found: Callable[[str], Sequence[Cue]]) -> "Signs":
+        firm, denials, affixed, soft, weak, limits, idioms, merged = map(found, _LISTS)
+        counted = firm, denials, affixed, soft, weak, limits, idioms, merged
+        return Signs(*counted, self.turning, self.bounded, self.lower, self.conjunctions)
+
+
+_LISTS = ("firm", "denials", "affixed", "soft", "weak", "limits", "idioms", "merged")
 
 
 def signs(side: Side) -> Signs:
@@ -88,14 +113,21 @@ def signs(side: Side) -> Signs:
     lower = side.folded.lower
     idioms = side.found("polarity.idioms")
     limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
-    passed = _covered(lower, [*idioms, *limits, *side.found("polarity.lookalikes")])
+    own = axes(side.code)
+    bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)] if own else []
+    idle = {*idioms, *limits, *bounded, *side.found("polarity.lookalikes")}
+    longer = longest_of([*idle, *side.found(*_NEGATIONS)])
+    passed = _covered(lower, [cue for cue in longer if cue in idle])
 
     def found(*names: str) -> list[Cue]:
         cues = side.found(*(f"polarity.{name}" for name in names))
         return [cue for cue in cues if not passed.meets(cue.start, cue.end)]
 
-    soft = longest_of(found("soft", "affixed", "denials"))
-    joined = found("joined")
+    negated = _covered(lower, side.found(*_NEGATIONS))
+    against = [cue for cue in _against(side) if not passed.meets(*cue[2:])]
+    against = [cue for cue in against if not negated.meets(*cue[2:])]
+    soft = longest_of([*found("denials", "affixed", "soft", "privatives"), *against])
+    joined = longest_of(found("joined", "exceptions"))
     apart = [cue for cue in joined if _written(side, cue) in _firm_as_written(side.code)]
     joined = [cue for cue in joined if cue not in apart]
     firm = _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
@@ -111,8 +143,21 @@ def signs(side: Side) -> Signs:
     )
     soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
     said = _covered(lower, [*firm, *soft])
-    weak = [cue for cue in side.found("polarity.weak") if not said.meets(cue.start, cue.end)]
-    return Signs(firm, denials, affixed, soft, weak, limits, idioms, merged, lower, _conjunctions(side.code))
+    weak = side.found("polarity.weak", "polarity.restrictive")
+    weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
+    own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
+    turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
+    lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
+    return Signs(*lists, lower, _conjunctions(side.code))
+
+
+_NEGATIONS = ("polarity.negation", "polarity.without", "polarity.except", "polarity.privatives")
+
+
+def _against(side: Side) -> list[Cue]:
+    """Return the words of opposites that deny, of the axes on which they do it without a negation."""
+    names = table(side.code).get("polarity", {}).get("axes", ())
+    return [cue for cue in side.found(*(f"opposites.{name}" for name in names)) if cue.value == "no"]
 
 
 @cache
@@ -207,9 +252,16 @@ def check_negation(pair: Pair) -> Findings:
     Texts with as many sentences on both sides are compared sentence by sentence, too.
     """
     source, target = signs(pair.source), signs(pair.target)
-    if not (source.firm or source.denials or source.limits or target.firm):
+    shared = axes(pair.source.code) & axes(pair.target.code)
+    if not (shared or source.firm or source.denials or source.limits or target.firm):
         return
-    parts = _sentences(pair, source, target)
+    aligned = _parts(pair, source, target, shared)
+    against = _contradiction(pair, aligned)
+    if against:
+        yield against
+        return
+    parts = [_rest(part) for part in aligned]
+    source, target = (reduce(Signs.joined_by, found) for found in zip(*parts, strict=True))
     lost = [cue for mine, theirs in parts if _dropped(mine, theirs) for cue in mine.firm]
     new = [cue for mine, theirs in parts if _added(mine, theirs) for cue in theirs.firm]
     if _dropped(source, target) or (lost := _silent(parts)):
@@ -280,15 +332,77 @@ def _all(found: Signs) -> int:
     return sum(map(len, (found.firm, found.soft, found.weak, found.limits, found.idioms)))
 
 
-def _sentences(pair: Pair, source: Signs, target: Signs) -> list[tuple[Signs, Signs]]:
+class Part(NamedTuple):
+    """A sentence and its translation, or the whole of both."""
+
+    source: Signs
+    target: Signs
+    mine: list[Pole]
+    theirs: list[Pole]
+
+
+def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> list[Part]:
+    """Return sentence by sentence where both sides have as many, else the whole."""
+    mine, theirs = _poles(pair.source, source, shared), _poles(pair.target, target, shared)
     ends, other_ends = pair.source.sentence_ends, pair.target.sentence_ends
     if len(ends) != len(other_ends) or len(ends) < 2:
-        return [(source, target)]
-    starts, other_starts = (0, *ends), (0, *other_ends)
+        return [Part(source, target, mine, theirs)]
+    spans = zip(pairwise((0, *ends)), pairwise((0, *other_ends)), strict=True)
     return [
-        (source.within(start, end), target.within(other_start, other_end))
-        for start, end, other_start, other_end in zip(starts, ends, other_starts, other_ends, strict=False)
+        Part(source.within(*here), target.within(*there), _within(mine, *here), _within(theirs, *there))
+        for here, there in spans
     ]
+
+
+def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
+    return poles(side, found.turning, [*found.firm, *found.soft, *found.weak], shared) if shared else []
+
+
+def _within(found: list[Pole], start: int, end: int) -> list[Pole]:
+    return [pole for pole in found if start <= pole.cue.start < end]
+
+
+def _contradiction(pair: Pair, parts: Sequence[Part]) -> Finding | None:
+    """Return an error where the sides say the opposite of each other, in a sentence or as a whole."""
+    for part in parts:
+        for one in turned(part.mine, part.theirs):
+            spans = [[_span(pole) for pole in found] for found in one]
+            was, now = (
+                _words(side, found) for side, found in zip((pair.source, pair.target), spans, strict=True)
+            )
+            return pair.finding("negation", "error", f"'{was}' in the source became '{now}'", *spans)
+    return None
+
+
+def _span(pole: Pole) -> tuple[int, int]:
+    return min(pole.cue.start, pole.by.start if pole.by else pole.cue.start), max(
+        pole.cue.end, pole.by.end if pole.by else pole.cue.end
+    )
+
+
+def _words(side: Side, spans: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(dict.fromkeys(side.folded.lower[start:end] for start, end in spans))
+
+
+def _rest(part: Part) -> tuple[Signs, Signs]:
+    """Return the signs of both sides without those that agree."""
+    mine, theirs = agreed(part.mine, part.theirs)
+    source, target = part.source.without(_said(mine)), part.target.without(_said(theirs))
+    for firm, joined in _exceptions(target):
+        only = next((cue for cue in source.weak if cue.concept == "polarity.restrictive"), None)
+        if only and not any(cue.start < only.start for cue in source.firm):
+            source, target = source.without([only]), target.without([firm, joined])
+    return source, target
+
+
+def _said(found: Sequence[Pole]) -> list[Cue]:
+    return [cue for pole in found for cue in (pole.cue, pole.by) if cue]
+
+
+def _exceptions(found: Signs) -> list[tuple[Cue, Cue]]:
+    """Return the negations with an exception: لا ... إلا."""
+    before = [[firm for firm in found.firm if firm.end <= joined.start] for joined in found.merged]
+    return [(firms[-1], joined) for firms, joined in zip(before, found.merged, strict=True) if firms]
 
 
 def _quote(found: Signs, cues: Sequence[Cue]) -> str:

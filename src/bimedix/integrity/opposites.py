@@ -1,0 +1,233 @@
+"""Words with an opposite, denied or not: able and unable, قادر and عاجز, not able and غير قادر.
+
+A row of `[opposites]` in the data of a language is an axis, the same by name in all languages, with the words
+that deny (`no`), those that affirm (`yes`) and those that come near to affirming (`also`). A negation right
+before a word turns it. Two texts that name an axis equally often have to agree on how often it is denied,
+whatever words say so; so antonyms are found, and a negation that became a verb of refusal is no finding.
+
+The axis `bound` (and `after_bound`, for words that follow their number) is of numbers: at least is `yes`, at
+most is `no`, and each is compared with what the other side says of the same number.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
+
+from bimedix.integrity.lexicon import Cue, table
+from bimedix.integrity.numbers import Number
+from bimedix.integrity.pair import Side
+from bimedix.languages import language
+
+_CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
+_SENTENCE_ENDS = _CLAUSE_ENDS - frozenset(":：")
+_PAUSES = _CLAUSE_ENDS | frozenset(",،，、")
+_REACH = {True: 24, False: 5}
+"""Characters between a negation and the word that it turns, where words are spaced and where not."""
+_TO_NUMBER, _FROM_NUMBER = 22, 28
+"""Characters from the word for a bound to its number, and back to a number before it, unit included."""
+
+
+BOUNDS = ("opposites.bound", "opposites.after_bound")
+
+
+class Pole(NamedTuple):
+    """One word of an axis, and whether it is denied in its place."""
+
+    axis: str
+    denied: bool
+    cue: Cue
+    by: Cue | None
+    """The negation that turned it."""
+    sure: bool
+    """False where a sign stands in its clause that may turn it, too."""
+    values: frozenset[Fraction] = frozenset()
+    """Of a bound: the number it is said of."""
+    near: bool = False
+    """It only comes near to affirming (`also`: has, for presence), and so excuses and never accuses."""
+
+
+def axes(code: str) -> frozenset[str]:
+    """Return the axes that a language has words for."""
+    return frozenset(table(code).get("opposites", {}))
+
+
+def poles(side: Side, negations: Sequence[Cue], others: Sequence[Cue], shared: Iterable[str]) -> list[Pole]:
+    """Return the words of the axes that both languages have, in reading order.
+
+    Args:
+        side: the text.
+        negations: signs that turn the first word after them (in Japanese, before them): not, غير.
+        others: signs that make it doubtful whether a word is denied: avoids, few.
+        shared: the axes to look for.
+    """
+    wanted = [f"opposites.{axis}" for axis in shared]
+    if side.cues.keys().isdisjoint(wanted):
+        return []
+    after = "after" in table(side.code).get("polarity", {}).get("order", ())
+    free, kept = list(negations), list[Pole]()
+    for cue in _longest(side.found(*wanted)):
+        pole = _pole(side, cue, free, [*negations, *others], after)
+        if pole is None:
+            continue
+        kept.append(pole)
+        if not after and not pole.near:
+            free = [sign for sign in free if sign.end > cue.start]
+    return kept
+
+
+def _longest(cues: Sequence[Cue]) -> list[Cue]:
+    """Keep the longest of the words that overlap."""
+    return [
+        cue
+        for cue in cues
+        if not any(
+            other.start <= cue.start
+            and cue.end <= other.end
+            and other.end - other.start > cue.end - cue.start
+            for other in cues
+        )
+    ]
+
+
+def _pole(side: Side, cue: Cue, negations: Sequence[Cue], others: Sequence[Cue], after: bool) -> Pole | None:
+    axis = cue.concept.partition(".")[2]
+    number = _number(side, cue, axis)
+    if axis in ("bound", "after_bound") and number is None:
+        return None
+    lower = side.folded.lower
+    if cue.value == "also":
+        return Pole(axis, False, cue, None, True, near=True)
+    by = _turned_by(cue, negations, lower, _REACH[language(side.code).spaced], after)
+    denied = (cue.value == "no") != (by is not None)
+    sure = not _doubtful(cue, by, others, lower, _single(side.code, axis))
+    if number is not None:
+        return Pole("bound", denied, cue, by, sure, frozenset(number.values))
+    return Pole(axis, denied, cue, by, sure)
+
+
+def _turned_by(cue: Cue, negations: Sequence[Cue], lower: str, reach: int, after: bool) -> Cue | None:
+    if after:
+        return next(
+            (sign for sign in negations if 0 <= sign.start - cue.end <= reach and sign.start >= cue.end), None
+        )
+    before = [sign for sign in negations if sign.end <= cue.start and cue.start - sign.end <= reach]
+    near = before[-1] if before else None
+    return near if near and _PAUSES.isdisjoint(lower[near.end - 1 : cue.start]) else None
+
+
+def _doubtful(cue: Cue, by: Cue | None, signs: Sequence[Cue], lower: str, single: bool) -> bool:
+    """Tell whether another sign may turn a word: one before it in its clause, one right after it, and for a
+    word without an opposite any of its sentence, because lists stand under one negation: no fever or rash.
+    """
+    ends = _SENTENCE_ENDS if single else _PAUSES
+    for sign in signs:
+        if sign is by or (sign.start < cue.end and cue.start < sign.end):
+            continue
+        first, last = (sign, cue) if sign.start < cue.start else (cue, sign)
+        near = single or sign.start < cue.start or sign.start - cue.end <= _AFTER
+        if near and ends.isdisjoint(lower[first.end : last.start]):
+            return True
+    return False
+
+
+_AFTER = 25
+"""Characters after a word within which a sign may be its own: continuing is not advised."""
+
+
+@cache
+def _single(code: str, axis: str) -> bool:
+    """Tell whether an axis has words of one side only."""
+    return len(table(code).get("opposites", {}).get(axis, {}).keys() - {"also"}) == 1
+
+
+def _firm(side: Side) -> list[Number]:
+    return [number for number in side.numbers if number.form != "loose"]
+
+
+def _number(side: Side, cue: Cue, axis: str) -> Number | None:
+    lower = side.folded.lower
+    if axis == "bound":
+        after = (n for n in _firm(side) if 0 <= n.start - cue.end <= _TO_NUMBER)
+        return next((n for n in after if _PAUSES.isdisjoint(lower[cue.end : n.start])), None)
+    if axis == "after_bound":
+        before = [n for n in _firm(side) if n.end <= cue.start and cue.start - n.unit_end <= _FROM_NUMBER]
+        near = before[-1] if before else None
+        return near if near and _CLAUSE_ENDS.isdisjoint(lower[near.end : cue.start]) else None
+    return None
+
+
+def is_bound(side: Side, cue: Cue) -> bool:
+    """Tell whether a word for a bound has a number."""
+    return _number(side, cue, cue.concept.partition(".")[2]) is not None
+
+
+class Turned(NamedTuple):
+    """Words of the source and words of the translation that say the opposite."""
+
+    source: list[Pole]
+    target: list[Pole]
+
+
+def turned(mine: Sequence[Pole], theirs: Sequence[Pole]) -> list[Turned]:
+    """Return the axes on which two texts contradict each other."""
+    found = [
+        Turned([one], [other])
+        for one in mine
+        for other in theirs
+        if one.values and one.sure and other.sure and one.denied != other.denied
+        and one.values & other.values and _alone(one, mine) and _alone(other, theirs)
+    ]  # fmt: skip
+    for axis in dict.fromkeys(pole.axis for pole in mine if not pole.values):
+        left, excuses = _of(axis, mine)
+        right, other_excuses = _of(axis, theirs)
+        if not left or not right or not all(pole.sure for pole in (*left, *right)):
+            continue
+        denied = sum(pole.denied for pole in left), sum(pole.denied for pole in right)
+        excused = excuses if denied[0] > denied[1] else other_excuses
+        if _contradict(left, right) and not excused:
+            found.append(Turned(left, right))
+    return found
+
+
+def _of(axis: str, found: Sequence[Pole]) -> tuple[list[Pole], bool]:
+    """Return the words of an axis that count, and whether others excuse."""
+    own = [pole for pole in found if pole.axis == axis]
+    return [pole for pole in own if not pole.near], any(pole.near for pole in own)
+
+
+def _alone(bound: Pole, others: Sequence[Pole]) -> bool:
+    """Tell whether a number has one bound only."""
+    return sum(bool(other.values & bound.values) for other in others) == 1
+
+
+def _contradict(left: Sequence[Pole], right: Sequence[Pole]) -> bool:
+    denied, other = sum(pole.denied for pole in left), sum(pole.denied for pole in right)
+    if len(left) == len(right):
+        return denied != other
+    return (denied == len(left) and other == 0) or (denied == 0 and other == len(right))
+
+
+def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> tuple[list[Pole], list[Pole]]:
+    """Return the words that say the same on both sides, one for one."""
+    rest = list(theirs)
+    left: list[Pole] = []
+    right: list[Pole] = []
+    for pole in mine:
+        same = next((other for other in rest if _same(pole, other)), None)
+        if same:
+            rest.remove(same)
+            left.append(pole)
+            right.append(same)
+    return left, right
+
+
+def _same(one: Pole, other: Pole) -> bool:
+    """Tell whether two words say the same, at least one of them by itself: what both sides say by a negation
+    is left to be counted, because one negation may stand for a list.
+    """
+    if one[:2] != other[:2] or not (one.sure and other.sure) or one.near or other.near:
+        return False
+    if one.values or other.values:
+        return bool(one.values & other.values)
+    return one.by is None or other.by is None

@@ -1,0 +1,69 @@
+"""Words with an opposite: antonyms are found, and a negation said by another word is no finding."""
+
+import pytest
+
+from bimedix.integrity import check_texts
+
+
+def stopped(source: str, target: str, code: str = "ar") -> bool:
+    """Tell whether the negation check gives an error."""
+    found = check_texts(source, target, "en", code)
+    return any(one.check == "negation" and one.severity == "error" for one in found)
+
+
+@pytest.mark.parametrize(
+    "source, right, wrong",
+    [
+        ("He is able to walk.", "يستطيع المشي.", "يعجز عن المشي."),
+        ("She is unable to speak.", "لا تقدر على الكلام.", "تقدر على الكلام."),
+        (
+            "The trial failed to show a benefit.",
+            "عجزت التجربة عن إظهار فائدة.",
+            "تمكنت التجربة من إظهار فائدة.",
+        ),
+        ("The reason is unclear.", "السبب غامض.", "السبب واضح."),
+        ("Children were excluded.", "استُبعد الأطفال.", "شملت الدراسة الأطفال."),
+        ("This tap is unfit for use.", "هذا الصنبور لا يصلح للاستعمال.", "هذا الصنبور صالح للاستعمال."),
+        ("He continued the drops.", "واصل استعمال القطرة.", "أوقف استعمال القطرة."),
+        ("Parking is prohibited here.", "يُحظر الوقوف هنا.", "يُسمح بالوقوف هنا."),
+        ("The culture was negative.", "كانت المزرعة سلبية.", "كانت المزرعة إيجابية."),
+        ("Swab results do not rule out infection.", "المسحة لا تستبعد العدوى.", "المسحة تستبعد العدوى."),
+        ("She refused the operation.", "لم تقبل العملية.", "قبلت العملية."),
+        ("The lesion has not changed.", "بقيت الآفة على حالها.", "تغيرت الآفة."),
+    ],
+)
+def test_an_antonym_is_found_and_another_wording_is_not(source: str, right: str, wrong: str) -> None:
+    """What counts is whether the axis is denied, not by which word."""
+    assert not stopped(source, right)
+    assert stopped(source, wrong)
+
+
+@pytest.mark.parametrize(
+    "source, right, wrong",
+    [
+        ("Wait at least 20 minutes.", "انتظر مدة لا تقل عن 20 دقيقة.", "انتظر مدة تقل عن 20 دقيقة."),
+        ("Wait at most 20 minutes.", "انتظر 20 دقيقة كحد أقصى.", "انتظر 20 دقيقة على الأقل."),
+        ("Up to 3 visitors may enter.", "يدخل ما لا يزيد على 3 زوار.", "يدخل ما يزيد على 3 زوار."),
+        ("Keep it below 8 °C.", "احفظه في حرارة دون 8 درجات مئوية.", "احفظه في حرارة فوق 8 درجات مئوية."),
+    ],
+)
+def test_a_bound_is_compared_with_the_bound_of_the_same_number(source: str, right: str, wrong: str) -> None:
+    """At least is not at most, with or without a negation."""
+    assert not stopped(source, right)
+    assert stopped(source, wrong)
+
+
+@pytest.mark.parametrize(
+    "source, right",
+    [
+        ("There is no fever, cough or rash.", "لا حمى ولا سعال ولا طفح."),
+        ("Do not crush or chew the capsule.", "لا تسحق الكبسولة ولا تمضغها."),
+        ("Go back to work only after the fever has gone.", "لا تعد إلى العمل إلا بعد زوال الحمى."),
+        ("Take it as told, otherwise the pain returns.", "خذه كما قيل لك، وإلا عاد الألم."),
+        ("See a doctor without delay.", "راجع الطبيب فورًا."),
+        ("No food for six hours and no water for two hours.", "يُمنع الطعام ست ساعات والماء ساعتين."),
+    ],
+)
+def test_negations_that_a_language_says_in_its_own_way_pass(source: str, right: str) -> None:
+    """Lists under one negation, exceptions for only, idioms."""
+    assert not stopped(source, right)
