@@ -120,6 +120,7 @@ def table(code: str) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
+@cache
 def plain_forms(code: str, section: str, name: str) -> tuple[str, ...]:
     """Return the folded forms of a list such as `surface.openers`."""
     return tuple(fold(form).lower for form in table(code).get(section, {}).get(name, ()))

@@ -47,6 +47,7 @@ class Pole(NamedTuple):
     """It only comes near to affirming (`also`: has, for presence), and so excuses and never accuses."""
 
 
+@cache
 def axes(code: str) -> frozenset[str]:
     """Return the axes that a language has words for."""
     return frozenset(table(code).get("opposites", {}))

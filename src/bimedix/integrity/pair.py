@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bimedix.integrity.folding import Folded, fold
@@ -15,6 +17,7 @@ from bimedix.text import sentences
 if TYPE_CHECKING:
     from bimedix.integrity.terms import Glossary
 
+_START = attrgetter("start")
 Span: TypeAlias = tuple[int, int]
 Severity: TypeAlias = Literal["error", "warning", "hint"]
 
@@ -38,8 +41,10 @@ class Side:
 
     def found(self, *concepts: str) -> list[Cue]:
         """Return the cues of some concepts, in reading order."""
-        cues = [cue for concept in concepts for cue in self.cues.get(concept, ())]
-        return sorted(cues, key=lambda cue: cue.start) if len(concepts) > 1 else cues
+        lists = [self.cues[concept] for concept in concepts if concept in self.cues]
+        if len(lists) < 2:
+            return list(lists[0]) if lists else []
+        return sorted(chain.from_iterable(lists), key=_START)
 
     @cached_property
     def _read(self) -> tuple[tuple[Number, ...], tuple[Identifier, ...]]:
