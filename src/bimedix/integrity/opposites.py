@@ -101,7 +101,7 @@ def _pole(side: Side, cue: Cue, negations: Sequence[Cue], others: Sequence[Cue],
         return Pole(axis, False, cue, None, True, near=True)
     by = _turned_by(cue, negations, lower, _REACH[language(side.code).spaced], after)
     denied = (cue.value == "no") != (by is not None)
-    sure = not _doubtful(cue, by, others, lower, _single(side.code, axis))
+    sure = not _doubtful(cue, by, others, lower, _single(side.code, axis), denied)
     if number is not None:
         return Pole("bound", denied, cue, by, sure, frozenset(number.values))
     return Pole(axis, denied, cue, by, sure)
@@ -117,16 +117,17 @@ def _turned_by(cue: Cue, negations: Sequence[Cue], lower: str, reach: int, after
     return near if near and _PAUSES.isdisjoint(lower[near.end - 1 : cue.start]) else None
 
 
-def _doubtful(cue: Cue, by: Cue | None, signs: Sequence[Cue], lower: str, single: bool) -> bool:
-    """Tell whether another sign may turn a word: one before it in its clause, one right after it, and for a
-    word without an opposite any of its sentence, because lists stand under one negation: no fever or rash.
+def _doubtful(cue: Cue, by: Cue | None, signs: Sequence[Cue], lower: str, single: bool, denied: bool) -> bool:
+    """Tell whether another sign may turn a word: one before it in its clause, one right after it where it is
+    not denied, and for a word without an opposite any of its sentence, because lists stand under one
+    negation: no fever or rash.
     """
     ends = _SENTENCE_ENDS if single else _PAUSES
     for sign in signs:
         if sign is by or (sign.start < cue.end and cue.start < sign.end):
             continue
         first, last = (sign, cue) if sign.start < cue.start else (cue, sign)
-        near = single or sign.start < cue.start or sign.start - cue.end <= _AFTER
+        near = single or sign.start < cue.start or (not denied and sign.start - cue.end <= _AFTER)
         if near and ends.isdisjoint(lower[first.end : last.start]):
             return True
     return False

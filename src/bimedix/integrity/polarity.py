@@ -66,7 +66,10 @@ class Signs(NamedTuple):
 
     def repeated(self, reach: int) -> int:
         """How many firm signs only repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
-        gaps = [self.lower[a.end : b.start] for a, b in pairwise(self.firm) if b.start - a.end <= _FAR]
+        cues = sorted([*self.firm, *self.limits], key=_START)
+        firm = set(self.firm)
+        pairs = ((a, b) for a, b in pairwise(cues) if b.start - a.end <= _FAR and b in firm)
+        gaps = [self.lower[a.end : b.start] for a, b in pairs]
         return sum(self._links(gap) for gap in gaps if len(gap) <= reach or self._coordinated(gap))
 
     def _coordinated(self, gap: str) -> bool:
@@ -143,7 +146,7 @@ def signs(side: Side) -> Signs:
     )
     soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
     said = _covered(lower, [*firm, *soft])
-    weak = side.found("polarity.weak", "polarity.restrictive")
+    weak = side.found("polarity.weak", "polarity.restrictive", "polarity.limiting")
     weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
@@ -355,7 +358,11 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
 
 
 def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
-    return poles(side, found.turning, [*found.firm, *found.soft, *found.weak], shared) if shared else []
+    return (
+        poles(side, found.turning, [*found.firm, *found.soft, *found.weak, *found.limits], shared)
+        if shared
+        else []
+    )
 
 
 def _within(found: list[Pole], start: int, end: int) -> list[Pole]:
@@ -400,9 +407,15 @@ def _said(found: Sequence[Pole]) -> list[Cue]:
 
 
 def _exceptions(found: Signs) -> list[tuple[Cue, Cue]]:
-    """Return the negations with an exception: لا ... إلا."""
-    before = [[firm for firm in found.firm if firm.end <= joined.start] for joined in found.merged]
-    return [(firms[-1], joined) for firms, joined in zip(before, found.merged, strict=True) if firms]
+    """Return the negations with an exception, and those with an end in time: لا ... إلا, لا ... قبل."""
+    limiting = [cue for cue in found.weak if cue.concept == "polarity.limiting"]
+    ends = sorted([*found.merged, *limiting], key=_START)
+    before = [[firm for firm in found.firm if firm.end <= end.start] for end in ends]
+    return [
+        (firms[-1], end)
+        for firms, end in zip(before, ends, strict=True)
+        if firms and _CLAUSE_ENDS.isdisjoint(found.lower[firms[-1].end : end.start])
+    ]
 
 
 def _quote(found: Signs, cues: Sequence[Cue]) -> str:
