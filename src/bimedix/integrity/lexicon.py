@@ -105,6 +105,7 @@ _NO_CUES = {
     "percent_before",
     "centuries",
     "order",
+    "breaks",
     "axes",
 }
 """Lists that are read in their own way, not looked for everywhere."""

@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
-from bimedix.integrity.lexicon import Cue, table
+from bimedix.integrity.lexicon import Cue, plain_forms, table
 from bimedix.integrity.numbers import Number
 from bimedix.integrity.pair import Side
 from bimedix.languages import language
@@ -28,6 +28,8 @@ _TO_NUMBER, _FROM_NUMBER = 22, 28
 """Characters from the word for a bound to its number, and back to a number before it, unit included."""
 
 
+_BEHIND = 8
+"""Characters between a word and the negation after it, in Japanese."""
 BOUNDS = ("opposites.bound", "opposites.after_bound")
 
 
@@ -96,44 +98,62 @@ def _pole(side: Side, cue: Cue, negations: Sequence[Cue], others: Sequence[Cue],
     number = _number(side, cue, axis)
     if axis in ("bound", "after_bound") and number is None:
         return None
-    lower = side.folded.lower
     if cue.value == "also":
         return Pole(axis, False, cue, None, True, near=True)
-    by = _turned_by(cue, negations, lower, _REACH[language(side.code).spaced], after)
+    by = _turned_by(side, cue, negations, after)
     denied = (cue.value == "no") != (by is not None)
-    sure = not _doubtful(cue, by, others, lower, _single(side.code, axis), denied)
+    sure = not _doubtful(side, cue, by, others, after, denied)
     if number is not None:
         return Pole("bound", denied, cue, by, sure, frozenset(number.values))
     return Pole(axis, denied, cue, by, sure)
 
 
-def _turned_by(cue: Cue, negations: Sequence[Cue], lower: str, reach: int, after: bool) -> Cue | None:
+def _turned_by(side: Side, cue: Cue, negations: Sequence[Cue], after: bool) -> Cue | None:
+    lower = side.folded.lower
     if after:
-        return next(
-            (sign for sign in negations if 0 <= sign.start - cue.end <= reach and sign.start >= cue.end), None
-        )
-    before = [sign for sign in negations if sign.end <= cue.start and cue.start - sign.end <= reach]
-    near = before[-1] if before else None
-    return near if near and _PAUSES.isdisjoint(lower[near.end - 1 : cue.start]) else None
+        near = next((sign for sign in negations if 0 <= sign.start - cue.end <= _BEHIND), None)
+        gap = lower[cue.end : near.start] if near else ""
+    else:
+        reach = _REACH[language(side.code).spaced]
+        before = [sign for sign in negations if sign.end <= cue.start and cue.start - sign.end <= reach]
+        near = before[-1] if before else None
+        gap = lower[near.end - 1 : cue.start] if near else ""
+    apart = not _PAUSES.isdisjoint(gap) or any(word in gap for word in _breaks(side.code))
+    listed = cue.value == "no" and not _conjunctions(side.code).isdisjoint(gap.split())
+    return None if apart or listed else near
 
 
-def _doubtful(cue: Cue, by: Cue | None, signs: Sequence[Cue], lower: str, single: bool, denied: bool) -> bool:
-    """Tell whether another sign may turn a word: one before it in its clause, one right after it where it is
-    not denied, and for a word without an opposite any of its sentence, because lists stand under one
-    negation: no fever or rash.
+@cache
+def _breaks(code: str) -> tuple[str, ...]:
+    """Return words that end a clause without a sign (とき)."""
+    return plain_forms(code, "polarity", "breaks")
+
+
+@cache
+def _conjunctions(code: str) -> frozenset[str]:
+    """Return the words for and, or: no X and unable is not able."""
+    return frozenset(form for form in plain_forms(code, "options", "joins") if form.isalpha())
+
+
+def _doubtful(side: Side, cue: Cue, by: Cue | None, signs: Sequence[Cue], after: bool, denied: bool) -> bool:
+    """Tell whether another sign may turn a word: one before it in its clause (not in Japanese, where it is of
+    another word), one right after it where it is not denied, and for a word without an opposite any of its
+    sentence, because lists stand under one negation: no fever or rash.
     """
-    ends = _SENTENCE_ENDS if single else _PAUSES
+    lower, single = side.folded.lower, _single(side.code, cue.concept.partition(".")[2])
+    ends, reach = _SENTENCE_ENDS if single else _PAUSES, _AFTER[language(side.code).spaced]
     for sign in signs:
         if sign is by or (sign.start < cue.end and cue.start < sign.end):
             continue
         first, last = (sign, cue) if sign.start < cue.start else (cue, sign)
-        near = single or sign.start < cue.start or (not denied and sign.start - cue.end <= _AFTER)
+        before = first is sign and not after
+        near = single or before or (first is cue and not denied and sign.start - cue.end <= reach)
         if near and ends.isdisjoint(lower[first.end : last.start]):
             return True
     return False
 
 
-_AFTER = 25
+_AFTER = {True: 25, False: 12}
 """Characters after a word within which a sign may be its own: continuing is not advised."""
 
 
@@ -210,18 +230,32 @@ def _contradict(left: Sequence[Pole], right: Sequence[Pole]) -> bool:
     return (denied == len(left) and other == 0) or (denied == 0 and other == len(right))
 
 
-def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> tuple[list[Pole], list[Pole]]:
-    """Return the words that say the same on both sides, one for one."""
+class Agreed(NamedTuple):
+    """Words that say the same on both sides, and those that say it once more: at once, 立即 ... 不可耽搁."""
+
+    source: list[Pole]
+    target: list[Pole]
+    source_again: list[Pole]
+    target_again: list[Pole]
+
+
+def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> Agreed:
+    """Match the words that say the same, one for one; where neither side says the opposite, what is left over
+    of their axis only repeats it.
+    """
+    found = Agreed([], [], [], [])
     rest = list(theirs)
-    left: list[Pole] = []
-    right: list[Pole] = []
     for pole in mine:
         same = next((other for other in rest if _same(pole, other)), None)
         if same:
             rest.remove(same)
-            left.append(pole)
-            right.append(same)
-    return left, right
+            found.source.append(pole)
+            found.target.append(same)
+    for axis in {pole.axis for pole in found.source if not pole.values}:
+        if len({pole.denied for pole in (*mine, *theirs) if pole.axis == axis and not pole.near}) == 1:
+            found.source_again.extend(pole for pole in mine if pole.axis == axis and pole not in found.source)
+            found.target_again.extend(pole for pole in rest if pole.axis == axis)
+    return found
 
 
 def _same(one: Pole, other: Pole) -> bool:

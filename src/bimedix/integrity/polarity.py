@@ -37,6 +37,8 @@ _SENTENCE = 250
 """Characters of a text in which each word like unknown has a counterpart that the lists know."""
 _TWICE = 30
 """Characters between a negation and the soft sign that it takes back: must not be interrupted."""
+_LISTED = 8
+"""Characters between the signs of a list where words are not spaced."""
 _COMMAS = frozenset(",،，")
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
 
@@ -63,14 +65,24 @@ class Signs(NamedTuple):
     """Words for a bound of a number."""
     lower: str
     conjunctions: frozenset[str]
+    spaced: bool
+    """Words have spaces between them."""
 
     def repeated(self, reach: int) -> int:
         """How many firm signs only repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
         cues = sorted([*self.firm, *self.limits], key=_START)
         firm = set(self.firm)
         pairs = ((a, b) for a, b in pairwise(cues) if b.start - a.end <= _FAR and b in firm)
+        if not self.spaced:
+            return sum(self._says_again(a, b) for a, b in pairs)
         gaps = [self.lower[a.end : b.start] for a, b in pairs]
         return sum(self._links(gap) for gap in gaps if len(gap) <= reach or self._coordinated(gap))
+
+    def _says_again(self, one: Cue, other: Cue) -> bool:
+        """Tell whether a sign is said again for the next of a list, without spaces: 无红肿，亦无渗液."""
+        gap = self.lower[one.end : other.start]
+        alike = self.lower[one.start : one.end][-1] == self.lower[other.start : other.end][-1]
+        return alike and len(gap) <= _LISTED and _CLAUSE_ENDS.isdisjoint(gap)
 
     def _coordinated(self, gap: str) -> bool:
         """Tell whether a conjunction stands right before the second sign: no food, and no fluids."""
@@ -95,6 +107,19 @@ class Signs(NamedTuple):
         taken = _covered(self.lower, cues)
         return self._kept(lambda cue: not taken.meets(cue.start, cue.end))
 
+    def softened(self, cues: Sequence[Cue]) -> "Signs":
+        """Return the same, with the signs that a cue of a list overlaps as soft: they need no counterpart."""
+        if not cues:
+            return self
+        taken = _covered(self.lower, cues)
+        moved = [cue for cue in self.firm if taken.meets(cue.start, cue.end)]
+        firm, denials, affixed = (
+            [cue for cue in found if not taken.meets(cue.start, cue.end)]
+            for found in (self.firm, self.denials, self.affixed)
+        )
+        soft = sorted([*self.soft, *moved], key=_START)
+        return self._replace(firm=firm, denials=denials, affixed=affixed, soft=soft)
+
     def joined_by(self, other: "Signs") -> "Signs":
         """Return those of two stretches of one text."""
         return self._of(lambda name: [*getattr(self, name), *getattr(other, name)])
@@ -105,7 +130,7 @@ class Signs(NamedTuple):
     def _of(self, found: Callable[[str], Sequence[Cue]]) -> "Signs":
         firm, denials, affixed, soft, weak, limits, idioms, merged = map(found, _LISTS)
         counted = firm, denials, affixed, soft, weak, limits, idioms, merged
-        return Signs(*counted, self.turning, self.bounded, self.lower, self.conjunctions)
+        return Signs(*counted, self.turning, self.bounded, self.lower, self.conjunctions, self.spaced)
 
 
 _LISTS = ("firm", "denials", "affixed", "soft", "weak", "limits", "idioms", "merged")
@@ -151,7 +176,7 @@ def signs(side: Side) -> Signs:
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
     lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
-    return Signs(*lists, lower, _conjunctions(side.code))
+    return Signs(*lists, lower, _conjunctions(side.code), language(side.code).spaced)
 
 
 _NEGATIONS = ("polarity.negation", "polarity.without", "polarity.except", "polarity.privatives")
@@ -359,7 +384,12 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
 
 def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
     return (
-        poles(side, found.turning, [*found.firm, *found.soft, *found.weak, *found.limits], shared)
+        poles(
+            side,
+            found.turning,
+            [*found.firm, *found.soft, *(found.weak if found.spaced else ()), *found.limits],
+            shared,
+        )
         if shared
         else []
     )
@@ -393,8 +423,9 @@ def _words(side: Side, spans: Sequence[tuple[int, int]]) -> str:
 
 def _rest(part: Part) -> tuple[Signs, Signs]:
     """Return the signs of both sides without those that agree."""
-    mine, theirs = agreed(part.mine, part.theirs)
-    source, target = part.source.without(_said(mine)), part.target.without(_said(theirs))
+    both = agreed(part.mine, part.theirs)
+    source, target = part.source.without(_said(both.source)), part.target.without(_said(both.target))
+    source, target = source.softened(_said(both.source_again)), target.softened(_said(both.target_again))
     for firm, joined in _exceptions(target):
         only = next((cue for cue in source.weak if cue.concept == "polarity.restrictive"), None)
         if only and not any(cue.start < only.start for cue in source.firm):
