@@ -24,6 +24,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -267,6 +268,7 @@ def main() -> None:
                 task, model, tokenizer, count, (8,) if chosen.quick else (1, 8, 32), 1 if chosen.quick else 3
             )
             equal, apart = min(equal, found["argmax_equal"]), max(apart, found["largest_difference"])
+            print(f"{size} {task.name}: {found['speedup']:.2f} x", file=sys.stderr, flush=True)
             groups[task.group] = min(groups.get(task.group, float("inf")), found["speedup"])
             figures |= {f"{task.name}_{size}_{name}": round(value, 6) for name, value in found.items()}
         figures[f"speedup_5shot_{size}"] = round(groups["5shot"], 2)
