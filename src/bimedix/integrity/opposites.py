@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
+from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, plain_forms, table
 from bimedix.integrity.numbers import Number
 from bimedix.integrity.pair import Side
@@ -45,6 +46,8 @@ class Pole(NamedTuple):
     """False where a sign stands in its clause that may turn it, too."""
     values: frozenset[Fraction] = frozenset()
     """Of a bound: the number it is said of."""
+    signed: bool = False
+    """A negation is a part of it, or turned it."""
     near: bool = False
     """It only comes near to affirming (`also`: has, for presence), and so excuses and never accuses."""
 
@@ -68,12 +71,13 @@ def poles(side: Side, negations: Sequence[Cue], others: Sequence[Cue], shared: I
     if side.cues.keys().isdisjoint(wanted):
         return []
     after = "after" in table(side.code).get("polarity", {}).get("order", ())
+    signs = Covered(len(side.folded.lower), (sign[2:] for sign in negations))
     free, kept = list(negations), list[Pole]()
     for cue in _longest(side.found(*wanted)):
         pole = _pole(side, cue, free, [*negations, *others], after)
         if pole is None:
             continue
-        kept.append(pole)
+        kept.append(pole._replace(signed=pole.by is not None or signs.meets(cue.start, cue.end)))
         if not after and not pole.near:
             free = [sign for sign in free if sign.end > cue.start]
     return kept
@@ -110,6 +114,8 @@ def _pole(side: Side, cue: Cue, negations: Sequence[Cue], others: Sequence[Cue],
 
 def _turned_by(side: Side, cue: Cue, negations: Sequence[Cue], after: bool) -> Cue | None:
     lower = side.folded.lower
+    if _neutral(side.code, cue.concept.partition(".")[2]):
+        return None
     if after:
         near = next((sign for sign in negations if 0 <= sign.start - cue.end <= _BEHIND), None)
         gap = lower[cue.end : near.start] if near else ""
@@ -118,9 +124,8 @@ def _turned_by(side: Side, cue: Cue, negations: Sequence[Cue], after: bool) -> C
         before = [sign for sign in negations if sign.end <= cue.start and cue.start - sign.end <= reach]
         near = before[-1] if before else None
         gap = lower[near.end - 1 : cue.start] if near else ""
-    apart = not _PAUSES.isdisjoint(gap) or any(word in gap for word in _breaks(side.code))
-    listed = cue.value == "no" and not _conjunctions(side.code).isdisjoint(gap.split())
-    return None if apart or listed else near
+    apart = not _PAUSES.isdisjoint(gap) or _parted(gap, side.code, cue.value != "no")
+    return None if apart else near
 
 
 @cache
@@ -145,12 +150,24 @@ def _doubtful(side: Side, cue: Cue, by: Cue | None, signs: Sequence[Cue], after:
     for sign in signs:
         if sign is by or (sign.start < cue.end and cue.start < sign.end):
             continue
-        first, last = (sign, cue) if sign.start < cue.start else (cue, sign)
-        before = first is sign and not after
-        near = single or before or (first is cue and not denied and sign.start - cue.end <= reach)
-        if near and ends.isdisjoint(lower[first.end : last.start]):
+        if sign.start < cue.start:
+            gap, may_turn = lower[sign.end : cue.start], not after
+            listed = cue.value != "no"
+        else:
+            gap, listed = lower[cue.end : sign.start], False
+            may_turn = not denied and len(gap) <= reach and (after or sign.concept in _TURNING_BACK)
+        if (single or may_turn) and ends.isdisjoint(gap) and (single or not _parted(gap, side.code, listed)):
             return True
     return False
+
+
+_TURNING_BACK = ("polarity.negation", "polarity.denials")
+
+
+def _parted(gap: str, code: str, listed: bool) -> bool:
+    """Tell whether words between a sign and a word part them: とき, and `and` unless they may be a list."""
+    joined = not listed and not _conjunctions(code).isdisjoint(gap.split())
+    return joined or any(word in gap for word in _breaks(code))
 
 
 _AFTER = {True: 25, False: 12}
@@ -158,9 +175,15 @@ _AFTER = {True: 25, False: 12}
 
 
 @cache
+def _neutral(code: str, axis: str) -> bool:
+    """Tell whether an axis has no words that affirm: unless, until. No negation turns them."""
+    return "yes" not in table(code).get("opposites", {}).get(axis, {})
+
+
+@cache
 def _single(code: str, axis: str) -> bool:
-    """Tell whether an axis has words of one side only."""
-    return len(table(code).get("opposites", {}).get(axis, {}).keys() - {"also"}) == 1
+    """Tell whether an axis has no words that deny."""
+    return "no" not in table(code).get("opposites", {}).get(axis, {})
 
 
 def _firm(side: Side) -> list[Number]:
@@ -231,30 +254,31 @@ def _contradict(left: Sequence[Pole], right: Sequence[Pole]) -> bool:
 
 
 class Agreed(NamedTuple):
-    """Words that say the same on both sides, and those that say it once more: at once, 立即 ... 不可耽搁."""
+    """Words that say the same on both sides, and those of the translation that say it once more: at once is
+    立即 ... 不可耽搁.
+    """
 
     source: list[Pole]
     target: list[Pole]
-    source_again: list[Pole]
-    target_again: list[Pole]
+    again: list[Pole]
 
 
 def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> Agreed:
-    """Match the words that say the same, one for one; where neither side says the opposite, what is left over
-    of their axis only repeats it.
+    """Match the words that say the same, one for one, first those that both have a negation in them or none;
+    where neither side says the opposite, what is left over of their axis only repeats it.
     """
-    found = Agreed([], [], [], [])
+    found = Agreed([], [], [])
     rest = list(theirs)
-    for pole in mine:
-        same = next((other for other in rest if _same(pole, other)), None)
-        if same:
-            rest.remove(same)
-            found.source.append(pole)
-            found.target.append(same)
+    for alike in (True, False):
+        for pole in [pole for pole in mine if pole not in found.source]:
+            same = next((o for o in rest if _same(pole, o) and (pole.signed == o.signed or not alike)), None)
+            if same:
+                rest.remove(same)
+                found.source.append(pole)
+                found.target.append(same)
     for axis in {pole.axis for pole in found.source if not pole.values}:
         if len({pole.denied for pole in (*mine, *theirs) if pole.axis == axis and not pole.near}) == 1:
-            found.source_again.extend(pole for pole in mine if pole.axis == axis and pole not in found.source)
-            found.target_again.extend(pole for pole in rest if pole.axis == axis)
+            found.again.extend(pole for pole in rest if pole.axis == axis)
     return found
 
 

@@ -82,6 +82,7 @@ class Signs(NamedTuple):
         """Tell whether a sign is said again for the next of a list, without spaces: 无红肿，亦无渗液."""
         gap = self.lower[one.end : other.start]
         alike = self.lower[one.start : one.end][-1] == self.lower[other.start : other.end][-1]
+        alike = alike or not self.conjunctions.isdisjoint(gap)
         return alike and len(gap) <= _LISTED and _CLAUSE_ENDS.isdisjoint(gap)
 
     def _coordinated(self, gap: str) -> bool:
@@ -383,16 +384,8 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
 
 
 def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
-    return (
-        poles(
-            side,
-            found.turning,
-            [*found.firm, *found.soft, *(found.weak if found.spaced else ()), *found.limits],
-            shared,
-        )
-        if shared
-        else []
-    )
+    others = [*found.firm, *found.soft, *found.limits, *(found.weak if found.spaced else ())]
+    return poles(side, found.turning, others, shared) if shared else []
 
 
 def _within(found: list[Pole], start: int, end: int) -> list[Pole]:
@@ -425,12 +418,21 @@ def _rest(part: Part) -> tuple[Signs, Signs]:
     """Return the signs of both sides without those that agree."""
     both = agreed(part.mine, part.theirs)
     source, target = part.source.without(_said(both.source)), part.target.without(_said(both.target))
-    source, target = source.softened(_said(both.source_again)), target.softened(_said(both.target_again))
+    listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
+    source, target = source.softened(_said(listed)), target.softened(_said(both.again))
     for firm, joined in _exceptions(target):
         only = next((cue for cue in source.weak if cue.concept == "polarity.restrictive"), None)
         if only and not any(cue.start < only.start for cue in source.firm):
             source, target = source.without([only]), target.without([firm, joined])
     return source, target
+
+
+def _listed(lower: str, one: Pole, other: Pole) -> bool:
+    """Tell whether a word only repeats one before it: do not cut it, and do not apply heat."""
+    gap = lower[one.cue.end : other.cue.start]
+    said, again = (lower[pole.cue.start : pole.cue.end] for pole in (one, other))
+    near = one.cue.end <= other.cue.start and len(gap) <= _FAR and _CLAUSE_ENDS.isdisjoint(gap)
+    return near and said == again and "and" in gap.split()
 
 
 def _said(found: Sequence[Pole]) -> list[Cue]:
