@@ -65,8 +65,8 @@ _NEVER_ADDED = frozenset({"intramuscular", "intrathecal", "intradermal", "subcut
 
 def routes(side: Side) -> dict[str, list[Cue]]:
     """Return where each route of administration is named."""
-    found = {route: side.found(f"routes.{route}") for route in ROUTES}
-    return {route: cues for route, cues in found.items() if cues}
+    found = {route: f"routes.{route}" for route in ROUTES}
+    return {route: side.cues[concept] for route, concept in found.items() if concept in side.cues}
 
 
 def check_route(pair: Pair) -> Findings:
@@ -117,7 +117,7 @@ def _amount(dose: Number) -> tuple[str, Fraction]:
 
 
 def _with_frequency(pair: Pair, side: Side) -> dict[Number, tuple[object, object]]:
-    found = [(one.start, one.end, one.per_day) for one in frequencies(side)]
+    found = [(one.start, one.end, one.per_day) for one in side.once(frequencies)]
     return _partners(doses(side), found)
 
 

@@ -324,7 +324,7 @@ class FrequencyMatch(NamedTuple):
 
 def match_frequencies(pair: Pair) -> FrequencyMatch:
     """Match equal frequencies, firm ones first."""
-    left, right = frequencies(pair.source), frequencies(pair.target)
+    left, right = pair.source.once(frequencies), pair.target.once(frequencies)
     equal: list[tuple[Frequency, Frequency]] = []
     for firm in (True, False):
         by_rate: dict[frozenset[Fraction], deque[Frequency]] = defaultdict(deque)

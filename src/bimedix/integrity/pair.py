@@ -1,11 +1,11 @@
 """What every check is given: both sides of one text, folded and read once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 from bimedix.integrity.folding import Folded, fold
 from bimedix.integrity.lexicon import Cue, lexicon
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bimedix.integrity.terms import Glossary
 
 _START = attrgetter("start")
+T = TypeVar("T")
 Span: TypeAlias = tuple[int, int]
 Severity: TypeAlias = Literal["error", "warning", "hint"]
 
@@ -28,6 +29,7 @@ class Side:
     def __init__(self, text: str, code: str) -> None:
         self.text = text
         self.code = language(code).code
+        self._kept: dict[Callable[[Side], object], object] = {}
 
     @cached_property
     def folded(self) -> Folded:
@@ -45,6 +47,12 @@ class Side:
         if len(lists) < 2:
             return list(lists[0]) if lists else []
         return sorted(chain.from_iterable(lists), key=_START)
+
+    def once(self, read: Callable[["Side"], T]) -> T:
+        """Return what a function reads from the text, read on its first use and kept."""
+        if read not in self._kept:
+            self._kept[read] = read(self)
+        return cast(T, self._kept[read])
 
     @cached_property
     def _read(self) -> tuple[tuple[Number, ...], tuple[Identifier, ...]]:

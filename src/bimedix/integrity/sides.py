@@ -15,6 +15,8 @@ def check_sides(pair: Pair) -> Findings:
     """Yield opposites that turned: only one is named in the source, and only the other in the translation."""
     for one, other in OPPOSITES:
         mine, theirs = _counts(pair.source, one, other), _counts(pair.target, one, other)
+        if not any(mine) or not any(theirs):
+            continue
         turned = _turned(pair, one, other) or _turned(pair, other, one)
         swapped = one in _COUNTED and sum(mine) == sum(theirs) and sum(mine) > 1 and mine != theirs
         if turned or swapped:
@@ -44,7 +46,7 @@ def _turned(pair: Pair, was: str, now: str) -> bool:
 
 
 def _counts(side: Side, one: str, other: str) -> tuple[int, int]:
-    return len(side.found(f"sides.{one}")), len(side.found(f"sides.{other}"))
+    return len(side.cues.get(f"sides.{one}", ())), len(side.cues.get(f"sides.{other}", ()))
 
 
 def _spans(side: Side, name: str) -> list[tuple[int, int]]:

@@ -50,7 +50,7 @@ def check_echo(pair: Pair) -> Findings:
         return
     words = _WORD.findall(source)
     plain = [word for word in words if len(word) > 2]
-    if not plain or _squeeze(source) != _squeeze(target):
+    if not plain or _first(source) != _first(target) or _squeeze(source) != _squeeze(target):
         return
     own_script = language(pair.source.code).script == language(pair.target.code).script
     names_only = not _PLAIN_LATIN.search(pair.source.folded.cased) or len(plain) < 3
@@ -61,6 +61,10 @@ def check_echo(pair: Pair) -> Findings:
         [(0, len(source))],
         [(0, len(target))],
     )
+
+
+def _first(lower: str) -> str:
+    return next(filter(str.isalnum, lower), "")
 
 
 def _squeeze(lower: str) -> str:
@@ -78,7 +82,8 @@ def check_residue(pair: Pair) -> Findings:
     cased, source = pair.target.folded.cased, pair.source.folded
     yield from _half_translated(pair)
     found = list(_PLAIN_LATIN.finditer(cased))
-    if not found or _squeeze(source.lower) == _squeeze(pair.target.folded.lower):
+    lower = pair.target.folded.lower
+    if not found or (_first(source.lower) == _first(lower) and _squeeze(source.lower) == _squeeze(lower)):
         return
     is_unit = unit_reader(pair.source.code).lookup
     words = [word for word in _PLAIN_LATIN.finditer(source.lower) if not is_unit(word.group())]
