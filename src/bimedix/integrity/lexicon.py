@@ -105,8 +105,8 @@ _NO_CUES = {
     "percent_before",
     "centuries",
     "order",
-    "breaks",
     "axes",
+    "breaks",
 }
 """Lists that are read in their own way, not looked for everywhere."""
 _INFLECTED = {"routes", "sides", "opposites"}

@@ -58,7 +58,13 @@ def axes(code: str) -> frozenset[str]:
     return frozenset(table(code).get("opposites", {}))
 
 
-def poles(side: Side, negations: Sequence[Cue], others: Sequence[Cue], shared: Iterable[str]) -> list[Pole]:
+def poles(
+    side: Side,
+    negations: Sequence[Cue],
+    others: Sequence[Cue],
+    shared: Iterable[str],
+    led: Sequence[tuple[Cue, Cue]] = (),
+) -> list[Pole]:
     """Return the words of the axes that both languages have, in reading order.
 
     Args:
@@ -66,21 +72,51 @@ def poles(side: Side, negations: Sequence[Cue], others: Sequence[Cue], shared: I
         negations: signs that turn the first word after them (in Japanese, before them): not, غير.
         others: signs that make it doubtful whether a word is denied: avoids, few.
         shared: the axes to look for.
+        led: particles, each with the sign that it announces: n' ... pas.
     """
     wanted = [f"opposites.{axis}" for axis in shared]
     if side.cues.keys().isdisjoint(wanted):
         return []
     after = "after" in table(side.code).get("polarity", {}).get("order", ())
     signs = Covered(len(side.folded.lower), (sign[2:] for sign in negations))
-    free, kept = list(negations), list[Pole]()
-    for cue in _longest(side.found(*wanted)):
-        pole = _pole(side, cue, free, [*negations, *others], after)
+    cues = _longest(side.found(*wanted))
+    closed = Covered(
+        len(side.folded.lower), (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED)
+    )
+    free = [sign for sign in negations if not closed.meets(sign.start, sign.end)]
+    kept: list[Pole] = []
+    for cue in cues:
+        twin = next((one for one in kept[-2:] if one.cue.start == cue.start), None)
+        by = twin.by if twin else _led(cue, free, led) or _turned_by(side, cue, free, after)
+        pole = _pole(side, cue, by, [*negations, *others], after)
         if pole is None:
             continue
         kept.append(pole._replace(signed=pole.by is not None or signs.meets(cue.start, cue.end)))
         if not after and not pole.near:
-            free = [sign for sign in free if sign.end > cue.start]
+            free = [sign for sign in free if sign.end > cue.start and sign is not pole.by]
     return kept
+
+
+_CLOSED = frozenset({"unless", "regardless", "not_only"})
+"""Axes whose words hold a sign that turns nothing outside them: without a doctor's advice, do not."""
+
+
+def _led(cue: Cue, free: Sequence[Cue], led: Sequence[tuple[Cue, Cue]]) -> Cue | None:
+    """Return the sign after a verb that a particle before it announces: n'existe aucun."""
+    return next(
+        (
+            sign
+            for particle, sign in led
+            if 0 <= cue.start - particle.end <= _PARTICLE
+            and 0 <= sign.start - cue.end <= _AFTER
+            and sign in free
+        ),
+        None,
+    )
+
+
+_PARTICLE = 12
+"""Characters between a particle and its verb."""
 
 
 def _longest(cues: Sequence[Cue]) -> list[Cue]:
@@ -97,14 +133,13 @@ def _longest(cues: Sequence[Cue]) -> list[Cue]:
     ]
 
 
-def _pole(side: Side, cue: Cue, negations: Sequence[Cue], others: Sequence[Cue], after: bool) -> Pole | None:
+def _pole(side: Side, cue: Cue, by: Cue | None, others: Sequence[Cue], after: bool) -> Pole | None:
     axis = cue.concept.partition(".")[2]
     number = _number(side, cue, axis)
     if axis in ("bound", "after_bound") and number is None:
         return None
     if cue.value == "also":
         return Pole(axis, False, cue, None, True, near=True)
-    by = _turned_by(side, cue, negations, after)
     denied = (cue.value == "no") != (by is not None)
     sure = not _doubtful(side, cue, by, others, after, denied)
     if number is not None:
@@ -113,19 +148,23 @@ def _pole(side: Side, cue: Cue, negations: Sequence[Cue], others: Sequence[Cue],
 
 
 def _turned_by(side: Side, cue: Cue, negations: Sequence[Cue], after: bool) -> Cue | None:
-    lower = side.folded.lower
     if _neutral(side.code, cue.concept.partition(".")[2]):
         return None
+    lower, spaced = side.folded.lower, language(side.code).spaced
     if after:
         near = next((sign for sign in negations if 0 <= sign.start - cue.end <= _BEHIND), None)
         gap = lower[cue.end : near.start] if near else ""
     else:
-        reach = _REACH[language(side.code).spaced]
-        before = [sign for sign in negations if sign.end <= cue.start and cue.start - sign.end <= reach]
+        before = [sign for sign in negations if 0 <= cue.start - sign.end <= _REACH[spaced]]
         near = before[-1] if before else None
         gap = lower[near.end - 1 : cue.start] if near else ""
-    apart = not _PAUSES.isdisjoint(gap) or _parted(gap, side.code, cue.value != "no")
+    far = near is not None and near.concept == "polarity.without" and len(gap) > _PREPOSITION
+    apart = far or not _PAUSES.isdisjoint(gap) or _parted(gap, side.code, cue.value != "no")
     return None if apart else near
+
+
+_PREPOSITION = 18
+"""Characters between without and a word that it turns."""
 
 
 @cache
@@ -166,8 +205,9 @@ _TURNING_BACK = ("polarity.negation", "polarity.denials")
 
 def _parted(gap: str, code: str, listed: bool) -> bool:
     """Tell whether words between a sign and a word part them: とき, and `and` unless they may be a list."""
-    joined = not listed and not _conjunctions(code).isdisjoint(gap.split())
-    return joined or any(word in gap for word in _breaks(code))
+    words = gap.split()
+    joined = not listed and not _conjunctions(code).isdisjoint(words)
+    return joined or any(word in (words if language(code).spaced else gap) for word in _breaks(code))
 
 
 _AFTER = {True: 25, False: 12}

@@ -241,8 +241,14 @@ def _alone(cues: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -
 def _joins(cue: Cue, other: Cue, lower: str) -> bool:
     """Tell whether two signs are one: sin que exista ninguna; or two: aucun, et des gens sans."""
     if other.concept != "polarity.without":
-        return True
+        return not (cue.start > other.end and lower[other.end] == "," and _begins(other, lower))
     return cue.start >= other.end and _COMMAS.isdisjoint(lower[other.end : cue.start])
+
+
+def _begins(cue: Cue, lower: str) -> bool:
+    """Tell whether a sign is an answer: No, nunca se da."""
+    before = lower[max(0, cue.start - 3) : cue.start].strip(" \u00a0\"'-¡")
+    return not before or before[-1] in _CLAUSE_ENDS
 
 
 def _unled(particles: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -> list[Cue]:
@@ -302,7 +308,11 @@ def check_negation(pair: Pair) -> Findings:
     elif _added(source, target) or (new := _silent([(theirs, mine) for mine, theirs in parts])):
         new = new or list(target.firm)
         text = f"the translation negates ({_quote(target, new)}), the source does not"
-        turned = [(theirs, mine) for mine, theirs in parts]
+        turned = [
+            (theirs, mine)
+            for (mine, theirs), part in zip(parts, aligned, strict=True)
+            if not part.source.firm  # a sentence that denies may be said with one sign more
+        ]
         severity = "error" if _unmet(turned) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
 
@@ -384,8 +394,20 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
 
 
 def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
-    others = [*found.firm, *found.soft, *found.limits, *(found.weak if found.spaced else ())]
-    return poles(side, found.turning, others, shared) if shared else []
+    if not shared:
+        return []
+    doubtful = [*found.firm, *found.soft, *(found.weak if found.spaced else ()), *found.limits]
+    return poles(side, found.turning, doubtful, shared, _announced(side, found))
+
+
+def _announced(side: Side, found: Signs) -> list[tuple[Cue, Cue]]:
+    """Return the particles, each with the sign that follows it in its clause: ne ... pas, n'... aucun."""
+    pairs = []
+    for particle in side.found("polarity.particles"):
+        sign = next((one for one in found.turning if one.start >= particle.end), None)
+        if sign and _near(particle, sign, found.lower, _FAR):
+            pairs.append((particle, sign))
+    return pairs
 
 
 def _within(found: list[Pole], start: int, end: int) -> list[Pole]:
