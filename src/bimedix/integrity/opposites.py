@@ -108,7 +108,7 @@ def _led(cue: Cue, free: Sequence[Cue], led: Sequence[tuple[Cue, Cue]]) -> Cue |
             sign
             for particle, sign in led
             if 0 <= cue.start - particle.end <= _PARTICLE
-            and 0 <= sign.start - cue.end <= _AFTER
+            and 0 <= sign.start - cue.end <= _AFTER[True]
             and sign in free
         ),
         None,
