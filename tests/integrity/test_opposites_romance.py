@@ -7,7 +7,8 @@ from bimedix.integrity import check_texts
 CASES = [
     ("es", "Metformin is contraindicated in severe renal failure.",
      "La metformina está contraindicada en la insuficiencia renal grave.", "contraindicada", "indicada"),
-    ("es", "The culture was negative on day three.", "El cultivo fue negativo al tercer día.", "negativo", "positivo"),
+    ("es", "The culture was negative on day three.", "El cultivo fue negativo al tercer día.",
+     "negativo", "positivo"),
     ("es", "Bottled water is safe and need not be boiled.",
      "El agua embotellada es segura y no hace falta hervirla.", "no hace falta", "hace falta"),
     ("fr", "There is no evidence of bleeding.", "Il n'existe aucun signe de saignement.",
@@ -25,6 +26,7 @@ CASES = [
 
 
 def errors(source: str, target: str, code: str) -> set[str]:
+    """Return the checks that stop a pair."""
     return {found.check for found in check_texts(source, target, "en", code) if found.severity == "error"}
 
 
