@@ -1,4 +1,4 @@
-"""Opposites and negations of Spanish, French and Russian: what is turned is found, what only reads so passes."""
+"""Opposites and negations of Spanish, French and Russian: what is turned is found, what reads so passes."""
 
 import pytest
 
