@@ -106,7 +106,6 @@ _NO_CUES = {
     "centuries",
     "order",
     "axes",
-    "breaks",
 }
 """Lists that are read in their own way, not looked for everywhere."""
 _INFLECTED = {"routes", "sides", "opposites"}

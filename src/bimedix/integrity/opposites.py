@@ -5,7 +5,8 @@ that deny (`no`), those that affirm (`yes`) and those that come near to affirmin
 before a word turns it. Two texts that name an axis equally often have to agree on how often it is denied,
 whatever words say so; so antonyms are found, and a negation that became a verb of refusal is no finding.
 
-The axis `bound` (and `after_bound`, for words that follow their number) is of numbers: at least is `yes`, at
+The axis `bound` (`bound_verb` for verbs, which may stand far from their number, `after_bound` for words that
+follow it) is of numbers: at least is `yes`, at
 most is `no`, and each is compared with what the other side says of the same number.
 """
 
@@ -25,13 +26,17 @@ _SENTENCE_ENDS = _CLAUSE_ENDS - frozenset(":：")
 _PAUSES = _CLAUSE_ENDS | frozenset(",،，、")
 _REACH = {True: 24, False: 5}
 """Characters between a negation and the word that it turns, where words are spaced and where not."""
-_TO_NUMBER, _FROM_NUMBER = 22, 28
-"""Characters from the word for a bound to its number, and back to a number before it, unit included."""
+_BOUNDS_REACH = 10
+"""The same before a word for a bound: not for children under 15 kg says nothing of the bound."""
+_TO_NUMBER = {"bound": 22, "bound_verb": 50}
+"""Characters from a word for a bound to its number."""
+_FROM_NUMBER = 28
+"""Characters from a number, its unit included, to a word for its bound."""
 
 
 _BEHIND = 8
 """Characters between a word and the negation after it, in Japanese."""
-BOUNDS = ("opposites.bound", "opposites.after_bound")
+BOUNDS = ("opposites.bound", "opposites.after_bound", "opposites.bound_verb")
 
 
 class Pole(NamedTuple):
@@ -58,37 +63,37 @@ def axes(code: str) -> frozenset[str]:
     return frozenset(table(code).get("opposites", {}))
 
 
-def poles(
-    side: Side,
-    negations: Sequence[Cue],
-    others: Sequence[Cue],
-    shared: Iterable[str],
-    led: Sequence[tuple[Cue, Cue]] = (),
-) -> list[Pole]:
-    """Return the words of the axes that both languages have, in reading order.
+class Around(NamedTuple):
+    """What may turn the words of a text."""
 
-    Args:
-        side: the text.
-        negations: signs that turn the first word after them (in Japanese, before them): not, غير.
-        others: signs that make it doubtful whether a word is denied: avoids, few.
-        shared: the axes to look for.
-        led: particles, each with the sign that it announces: n' ... pas.
-    """
+    turning: Sequence[Cue]
+    """Signs that turn the first word after them (in Japanese, before them): not, غير."""
+    firm: Sequence[Cue]
+    """Signs that make it doubtful whether a word of their clause is denied."""
+    soft: Sequence[Cue]
+    """Those that do so near by: avoids, few."""
+    breaks: Sequence[Cue]
+    """Words that end a clause: if, but, とき."""
+    announced: Sequence[tuple[Cue, Cue]]
+    """Particles, each with the sign that it announces: n' ... pas."""
+
+
+def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
+    """Return the words of some axes in reading order."""
     wanted = [f"opposites.{axis}" for axis in shared]
     if side.cues.keys().isdisjoint(wanted):
         return []
     after = "after" in table(side.code).get("polarity", {}).get("order", ())
-    signs = Covered(len(side.folded.lower), (sign[2:] for sign in negations))
+    length = len(side.folded.lower)
+    signs = Covered(length, (sign[2:] for sign in around.turning))
     cues = _longest(side.found(*wanted))
-    closed = Covered(
-        len(side.folded.lower), (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED)
-    )
-    free = [sign for sign in negations if not closed.meets(sign.start, sign.end)]
+    closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
+    free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     kept: list[Pole] = []
     for cue in cues:
         twin = next((one for one in kept[-2:] if one.cue.start == cue.start), None)
-        by = twin.by if twin else _led(cue, free, led) or _turned_by(side, cue, free, after)
-        pole = _pole(side, cue, by, [*negations, *others], after)
+        by = twin.by if twin else _announced(cue, free, around) or _turned_by(side, cue, free, around, after)
+        pole = _pole(side, cue, by, around, after)
         if pole is None:
             continue
         kept.append(pole._replace(signed=pole.by is not None or signs.meets(cue.start, cue.end)))
@@ -101,14 +106,14 @@ _CLOSED = frozenset({"unless", "regardless", "not_only"})
 """Axes whose words hold a sign that turns nothing outside them: without a doctor's advice, do not."""
 
 
-def _led(cue: Cue, free: Sequence[Cue], led: Sequence[tuple[Cue, Cue]]) -> Cue | None:
+def _announced(cue: Cue, free: Sequence[Cue], around: Around) -> Cue | None:
     """Return the sign after a verb that a particle before it announces: n'existe aucun."""
     return next(
         (
             sign
-            for particle, sign in led
+            for particle, sign in around.announced
             if 0 <= cue.start - particle.end <= _PARTICLE
-            and 0 <= sign.start - cue.end <= _AFTER[True]
+            and 0 <= sign.start - cue.end <= _NEAR[True]
             and sign in free
         ),
         None,
@@ -133,85 +138,100 @@ def _longest(cues: Sequence[Cue]) -> list[Cue]:
     ]
 
 
-def _pole(side: Side, cue: Cue, by: Cue | None, others: Sequence[Cue], after: bool) -> Pole | None:
+def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> Pole | None:
     axis = cue.concept.partition(".")[2]
     number = _number(side, cue, axis)
-    if axis in ("bound", "after_bound") and number is None:
+    if cue.concept in BOUNDS and number is None:
         return None
     if cue.value == "also":
         return Pole(axis, False, cue, None, True, near=True)
     denied = (cue.value == "no") != (by is not None)
-    sure = not _doubtful(side, cue, by, others, after, denied)
+    led = not after and _led(side, cue, by, around)  # in Japanese what stands before is of another word
     if number is not None:
-        return Pole("bound", denied, cue, by, sure, frozenset(number.values))
-    return Pole(axis, denied, cue, by, sure)
+        return Pole("bound", denied, cue, by, not led, frozenset(number.values))
+    alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
+    followed = not denied and _followed(side, cue, by, around, after)
+    return Pole(axis, denied, cue, by, not (alone or led or followed))
 
 
-def _turned_by(side: Side, cue: Cue, negations: Sequence[Cue], after: bool) -> Cue | None:
+def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after: bool) -> Cue | None:
+    lower = side.folded.lower
     if _neutral(side.code, cue.concept.partition(".")[2]):
         return None
-    lower, spaced = side.folded.lower, language(side.code).spaced
     if after:
-        near = next((sign for sign in negations if 0 <= sign.start - cue.end <= _BEHIND), None)
-        gap = lower[cue.end : near.start] if near else ""
-    else:
-        before = [sign for sign in negations if 0 <= cue.start - sign.end <= _REACH[spaced]]
-        near = before[-1] if before else None
-        gap = lower[near.end - 1 : cue.start] if near else ""
-    far = near is not None and near.concept == "polarity.without" and len(gap) > _PREPOSITION
-    apart = far or not _PAUSES.isdisjoint(gap) or _parted(gap, side.code, cue.value != "no")
-    return None if apart else near
+        near = next((sign for sign in free if 0 <= sign.start - cue.end <= _BEHIND), None)
+        return near if near and _one_clause(cue, near, around, lower) else None
+    reach = _BOUNDS_REACH if cue.concept in BOUNDS else _REACH[language(side.code).spaced]
+    before = [sign for sign in free if 0 <= cue.start - sign.end <= reach]
+    if not before or cue.concept == BOUNDS[1] or not _one_clause(before[-1], cue, around, lower):
+        return None
+    gap = lower[before[-1].end : cue.start]
+    far = len(gap.split()) > _WORDS or (before[-1].concept == "polarity.without" and len(gap) > _PREPOSITION)
+    return None if far or (cue.value == "no" and _has_conjunction(gap, side.code)) else before[-1]
 
 
+_WORDS = 2
+"""Words between a negation and a word that it turns."""
 _PREPOSITION = 18
 """Characters between without and a word that it turns."""
 
 
-@cache
-def _breaks(code: str) -> tuple[str, ...]:
-    """Return words that end a clause without a sign (とき)."""
-    return plain_forms(code, "polarity", "breaks")
+def _has_conjunction(gap: str, code: str) -> bool:
+    """Tell whether a gap has a word for and, or: no X and unable is not able."""
+    return not _conjunctions(code).isdisjoint(gap.split())
 
 
 @cache
 def _conjunctions(code: str) -> frozenset[str]:
-    """Return the words for and, or: no X and unable is not able."""
+    """Return the words for and, or."""
     return frozenset(form for form in plain_forms(code, "options", "joins") if form.isalpha())
 
 
-def _doubtful(side: Side, cue: Cue, by: Cue | None, signs: Sequence[Cue], after: bool, denied: bool) -> bool:
-    """Tell whether another sign may turn a word: one before it in its clause (not in Japanese, where it is of
-    another word), one right after it where it is not denied, and for a word without an opposite any of its
-    sentence, because lists stand under one negation: no fever or rash.
+def _one_clause(first: Cue, last: Cue, around: Around, lower: str) -> bool:
+    if not _PAUSES.isdisjoint(lower[first.end - 1 : last.start]):
+        return False
+    return not any(first.end <= word.start < last.start for word in around.breaks)
+
+
+def _led(side: Side, cue: Cue, by: Cue | None, around: Around) -> bool:
+    """Tell whether another sign stands before a word in its clause; a soft one, near by."""
+    lower = side.folded.lower
+    near = (sign for sign in around.soft if cue.start - sign.end <= _NEAR[True])
+    before = [sign for sign in (*around.firm, *near) if sign.end <= cue.start and sign is not by]
+    if cue.value == "no":
+        before = [sign for sign in before if not _has_conjunction(lower[sign.end : cue.start], side.code)]
+    return any(_one_clause(sign, cue, around, lower) for sign in before)
+
+
+def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> bool:
+    """Tell whether a sign right after a word may be its own: continuing is not advised."""
+    lower, reach = side.folded.lower, _NEAR[language(side.code).spaced]
+    near = [sign for sign in (*around.firm, *around.soft) if 0 <= sign.start - cue.end <= reach]
+    near = [sign for sign in near if sign is not by and (after or sign.concept in _TURNING_BACK)]
+    near = [sign for sign in near if not _has_conjunction(lower[cue.end : sign.start], side.code)]
+    return any(_one_clause(cue, sign, around, lower) for sign in near)
+
+
+_TURNING_BACK = ("polarity.negation", "polarity.denials", "polarity.soft")
+
+
+def _in_sentence(cue: Cue, by: Cue | None, around: Around, lower: str) -> bool:
+    """Tell whether another sign stands in the sentence of a word without an opposite: lists stand under one
+    negation (no fever or rash).
     """
-    lower, single = side.folded.lower, _single(side.code, cue.concept.partition(".")[2])
-    ends, reach = _SENTENCE_ENDS if single else _PAUSES, _AFTER[language(side.code).spaced]
-    for sign in signs:
+    for sign in (*around.firm, *around.soft):
         if sign is by or (sign.start < cue.end and cue.start < sign.end):
             continue
-        if sign.start < cue.start:
-            gap, may_turn = lower[sign.end : cue.start], not after
-            listed = cue.value != "no"
-        else:
-            gap, listed = lower[cue.end : sign.start], False
-            may_turn = not denied and len(gap) <= reach and (after or sign.concept in _TURNING_BACK)
-        if (single or may_turn) and ends.isdisjoint(gap) and (single or not _parted(gap, side.code, listed)):
+        first, last = (sign, cue) if sign.start < cue.start else (cue, sign)
+        if _SENTENCE_ENDS.isdisjoint(lower[first.end : last.start]):
             return True
     return False
 
 
-_TURNING_BACK = ("polarity.negation", "polarity.denials")
-
-
-def _parted(gap: str, code: str, listed: bool) -> bool:
-    """Tell whether words between a sign and a word part them: とき, and `and` unless they may be a list."""
-    words = gap.split()
-    joined = not listed and not _conjunctions(code).isdisjoint(words)
-    return joined or any(word in (words if language(code).spaced else gap) for word in _breaks(code))
-
-
-_AFTER = {True: 25, False: 12}
-"""Characters after a word within which a sign may be its own: continuing is not advised."""
+_NEAR = {True: 30, False: 12}
+"""Characters between a word and a soft sign before it, or any sign after it, that may turn it: where words
+are spaced and where not.
+"""
 
 
 @cache
@@ -227,13 +247,14 @@ def _single(code: str, axis: str) -> bool:
 
 
 def _firm(side: Side) -> list[Number]:
-    return [number for number in side.numbers if number.form != "loose"]
+    """Return the numbers that are written: a week alone is none."""
+    return [number for number in side.numbers if number.form != "loose" or not number.unit]
 
 
 def _number(side: Side, cue: Cue, axis: str) -> Number | None:
     lower = side.folded.lower
-    if axis == "bound":
-        after = (n for n in _firm(side) if 0 <= n.start - cue.end <= _TO_NUMBER)
+    if axis in _TO_NUMBER:
+        after = (n for n in _firm(side) if 0 <= n.start - cue.end <= _TO_NUMBER[axis])
         return next((n for n in after if _PAUSES.isdisjoint(lower[cue.end : n.start])), None)
     if axis == "after_bound":
         before = [n for n in _firm(side) if n.end <= cue.start and cue.start - n.unit_end <= _FROM_NUMBER]
@@ -326,7 +347,10 @@ def _same(one: Pole, other: Pole) -> bool:
     """Tell whether two words say the same, at least one of them by itself: what both sides say by a negation
     is left to be counted, because one negation may stand for a list.
     """
-    if one[:2] != other[:2] or not (one.sure and other.sure) or one.near or other.near:
+    if one[:2] != other[:2] or one.near or other.near:
+        return False
+    plain = one.by is None and other.by is None and one.denied
+    if not plain and not (one.sure and other.sure):
         return False
     if one.values or other.values:
         return bool(one.values & other.values)

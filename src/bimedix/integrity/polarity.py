@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, longest_of, plain_forms, table
-from bimedix.integrity.opposites import BOUNDS, Pole, agreed, axes, is_bound, poles, turned
+from bimedix.integrity.opposites import BOUNDS, Around, Pole, agreed, axes, is_bound, poles, turned
 from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.languages import language
 from bimedix.records import Finding
@@ -72,11 +72,10 @@ class Signs(NamedTuple):
         """How many firm signs only repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
         cues = sorted([*self.firm, *self.limits], key=_START)
         firm = set(self.firm)
-        pairs = ((a, b) for a, b in pairwise(cues) if b.start - a.end <= _FAR and b in firm)
+        near = ((a, b) for a, b in pairwise(cues) if b.start - a.end <= _FAR and b in firm)
         if not self.spaced:
-            return sum(self._says_again(a, b) for a, b in pairs)
-        gaps = [self.lower[a.end : b.start] for a, b in pairs]
-        return sum(self._links(gap) for gap in gaps if len(gap) <= reach or self._coordinated(gap))
+            return sum(self._says_again(a, b) for a, b in near)
+        return sum(self._links(self.lower[a.end : b.start]) for a, b in near if self._beside(a, b, reach))
 
     def _says_again(self, one: Cue, other: Cue) -> bool:
         """Tell whether a sign is said again for the next of a list, without spaces: 无红肿，亦无渗液."""
@@ -85,10 +84,15 @@ class Signs(NamedTuple):
         alike = alike or not self.conjunctions.isdisjoint(gap)
         return alike and len(gap) <= _LISTED and _CLAUSE_ENDS.isdisjoint(gap)
 
-    def _coordinated(self, gap: str) -> bool:
-        """Tell whether a conjunction stands right before the second sign: no food, and no fluids."""
-        words = gap.split()
-        return bool(words) and _COMMAS.isdisjoint(gap) and words[-1] in (*self.conjunctions, "و")
+    def _beside(self, one: Cue, other: Cue, reach: int) -> bool:
+        """Tell whether two signs are near enough to be one: far off, if they are the same with a conjunction
+        between them (no food for six hours, and no water).
+        """
+        gap = self.lower[one.end : other.start]
+        same = self.lower[one.start : one.end] == self.lower[other.start : other.end]
+        conjunction = gap.split()[-1:] in [[word] for word in (*self.conjunctions, "و")]
+        plain = other.concept == "polarity.negation" and _COMMAS.isdisjoint(gap)  # not: with and without
+        return len(gap) <= reach or (same and conjunction and plain)
 
     def _links(self, gap: str) -> bool:
         words = gap.split()
@@ -144,7 +148,8 @@ def signs(side: Side) -> Signs:
     limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
     own = axes(side.code)
     bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)] if own else []
-    idle = {*idioms, *limits, *bounded, *side.found("polarity.lookalikes")}
+    numbered = [cue for cue in side.found("polarity.abbreviations") if _number_follows(side, cue)]
+    idle = {*idioms, *limits, *bounded, *numbered, *side.found("polarity.lookalikes")}
     longer = longest_of([*idle, *side.found(*_NEGATIONS)])
     passed = _covered(lower, [cue for cue in longer if cue in idle])
 
@@ -160,6 +165,8 @@ def signs(side: Side) -> Signs:
     apart = [cue for cue in joined if _written(side, cue) in _firm_as_written(side.code)]
     joined = [cue for cue in joined if cue not in apart]
     firm = _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
+    covered = _covered(lower, [cue for cue in firm if cue.concept == "polarity.except"])
+    joined = [cue for cue in joined if not covered.meets(cue.start, cue.end)]
     firm = sorted([*firm, *apart], key=_START)
     reach = _REACH[language(side.code).spaced]
     alone = _alone(joined, firm, lower, reach)
@@ -172,7 +179,9 @@ def signs(side: Side) -> Signs:
     )
     soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
     said = _covered(lower, [*firm, *soft])
-    weak = side.found("polarity.weak", "polarity.restrictive", "polarity.limiting")
+    weak = longest_of(side.found(*_WEAK))
+    same = {(cue.start, cue.end) for cue in longer if cue.concept == "polarity.lookalikes"}
+    weak = [cue for cue in weak if (cue.start, cue.end) in same or not passed.meets(cue.start, cue.end)]
     weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
@@ -180,6 +189,7 @@ def signs(side: Side) -> Signs:
     return Signs(*lists, lower, _conjunctions(side.code), language(side.code).spaced)
 
 
+_WEAK = ("polarity.weak", "polarity.restrictive", "polarity.scarce", "polarity.limiting")
 _NEGATIONS = ("polarity.negation", "polarity.without", "polarity.except", "polarity.privatives")
 
 
@@ -330,8 +340,12 @@ def _count(found: Signs) -> int:
 
 def _spare(mine: Signs, theirs: Signs) -> int:
     """How many signs of one side may stand for firm ones of the other."""
-    soft = len(theirs.soft) - len(theirs.denials) - len(mine.soft) + len(mine.denials)
-    return max(0, soft) + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged)
+    plain = len(mine.soft) - len(mine.denials) - len(mine.affixed)
+    turning = sum(cue.concept == "polarity.privatives" for cue in theirs.soft)
+    others = len(theirs.soft) - len(theirs.denials) - turning
+    unturned = max(0, len(mine.affixed) - turning)
+    soft = max(0, turning - len(mine.affixed)) + max(0, others - plain - unturned)
+    return soft + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged)
 
 
 def _dropped(source: Signs, target: Signs) -> bool:
@@ -343,7 +357,9 @@ def _dropped(source: Signs, target: Signs) -> bool:
     plain = len(source.firm) + len(source.denials) + len(source.limits)
     plain += len(source.affixed) if source.firm and len(source.lower) <= _SENTENCE else 0
     return (
-        len(source.firm) > len(target.firm) + spare or (merged and bool(target.firm)) or plain > _all(target)
+        len(source.firm) > len(target.firm) + spare
+        or (merged and bool(target.firm))
+        or plain > _all(target) - min(len(source.weak), len(target.weak))
     )
 
 
@@ -396,8 +412,12 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
 def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
     if not shared:
         return []
-    doubtful = [*found.firm, *found.soft, *(found.weak if found.spaced else ()), *found.limits]
-    return poles(side, found.turning, doubtful, shared, _announced(side, found))
+    firm = [*found.firm, *found.limits]
+    idle = ("polarity.restrictive", "polarity.limiting")
+    weak = found.weak if found.spaced else ()
+    soft = [cue for cue in (*found.soft, *weak) if cue.concept not in idle]
+    breaks = side.found("polarity.breaks")
+    return poles(side, Around(found.turning, firm, soft, breaks, _announced(side, found)), shared)
 
 
 def _announced(side: Side, found: Signs) -> list[tuple[Cue, Cue]]:
@@ -442,10 +462,8 @@ def _rest(part: Part) -> tuple[Signs, Signs]:
     source, target = part.source.without(_said(both.source)), part.target.without(_said(both.target))
     listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
     source, target = source.softened(_said(listed)), target.softened(_said(both.again))
-    for firm, joined in _exceptions(target):
-        only = next((cue for cue in source.weak if cue.concept == "polarity.restrictive"), None)
-        if only and not any(cue.start < only.start for cue in source.firm):
-            source, target = source.without([only]), target.without([firm, joined])
+    target, source = _restricted(target, source)
+    source, target = _restricted(source, target)
     return source, target
 
 
@@ -455,6 +473,20 @@ def _listed(lower: str, one: Pole, other: Pole) -> bool:
     said, again = (lower[pole.cue.start : pole.cue.end] for pole in (one, other))
     near = one.cue.end <= other.cue.start and len(gap) <= _FAR and _CLAUSE_ENDS.isdisjoint(gap)
     return near and said == again and "and" in gap.split()
+
+
+def _restricted(one: Signs, other: Signs) -> tuple[Signs, Signs]:
+    """Return both without the negations with an exception or an end that meet a word without a negation:
+    لا ... إلا and only, not ... until and 才.
+    """
+    for firm, end in _exceptions(one):
+        only = next((cue for cue in other.weak if cue.concept in _RESTRICTING), None)
+        if only and not any(cue.start < only.start for cue in other.firm):
+            one, other = one.without([firm, end]), other.without([only])
+    return one, other
+
+
+_RESTRICTING = ("polarity.restrictive", "polarity.scarce", "polarity.limiting")
 
 
 def _said(found: Sequence[Pole]) -> list[Cue]:
