@@ -220,7 +220,7 @@ class NumberReader:
                 form_here = "loose"
             if not unit and _AFTERNOON.match(lower, end) and values[0] < 12:
                 values = (*values, values[0] + 12)
-            if found and found[-1].end == start and found[-1].scale > scale > 1:
+            if found and found[-1].end == start and found[-1].scale > max(scale, values[0]):
                 first = found.pop()  # 20万8千 is one number
                 values, start = tuple(first.value + value for value in values), first.start
             found.append(Number(values, unit, form_here, start, end, unit_end, scale))
