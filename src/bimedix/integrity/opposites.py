@@ -92,7 +92,12 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
     kept: list[Pole] = []
     for cue in cues:
         twin = next((one for one in kept[-2:] if one.cue.start == cue.start), None)
-        by = twin.by if twin else _announced(cue, free, around) or _turned_by(side, cue, free, around, after)
+        signs_here = _nearest(cue, free, cues) if after else free
+        by = (
+            twin.by
+            if twin
+            else _announced(cue, free, around) or _turned_by(side, cue, signs_here, around, after)
+        )
         pole = _pole(side, cue, by, around, after)
         if pole is None:
             continue
@@ -152,6 +157,13 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
     followed = not denied and _followed(side, cue, by, around, after)
     return Pole(axis, denied, cue, by, not (alone or led or followed))
+
+
+def _nearest(cue: Cue, signs: Sequence[Cue], words: Sequence[Cue]) -> list[Cue]:
+    """Return the next sign after a word, unless another word stands between: 装用中は使用しない."""
+    sign = next((sign for sign in signs if sign.start >= cue.end), None)
+    between = (word for word in words if word.value != "also" and sign and cue.end < word.start < sign.start)
+    return [sign] if sign and not any(word.end <= sign.start for word in between) else []
 
 
 def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after: bool) -> Cue | None:

@@ -378,8 +378,13 @@ def _silent(parts: Sequence[tuple[Signs, Signs]]) -> list[Cue]:
     lost: list[Cue] = []
     for index, (mine, theirs) in enumerate(parts):
         beside = parts[max(0, index - 1) : index + 2] if len(parts) > 1 else ()
-        if mine.firm and beside and not _all(theirs) and all(_all(a) >= _all(b) for a, b in beside):
-            lost += mine.firm
+        if (
+            (mine.firm or mine.denials)
+            and beside
+            and not _all(theirs)
+            and all(_all(a) >= _all(b) for a, b in beside)
+        ):
+            lost += [*mine.firm, *mine.denials]
     return lost
 
 
