@@ -106,6 +106,7 @@ _NO_CUES = {
     "centuries",
     "order",
     "axes",
+    "after_units",
 }
 """Lists that are read in their own way, not looked for everywhere."""
 _INFLECTED = {"routes", "sides", "opposites"}

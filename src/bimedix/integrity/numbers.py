@@ -138,6 +138,7 @@ class NumberReader:
         self._part = _part_pattern(code)
         self._of = _of_pattern(code)
         self.centuries = tuple(own.get("centuries", ())) or ("\0",)
+        self.after_units = frozenset(plain_forms(code, "numbers", "after_units"))
         self.percent_before = tuple(own.get("percent_before", ()))
 
     def read(
@@ -335,6 +336,9 @@ class NumberReader:
         unit, _, unit_end = self.units.read(lower, end)
         value = total + current
         alone = len(group) == 1
+        if alone and not unit and value <= 2 and lower[group[0].start : end] in self.after_units:
+            name = self.units.lookup(lower[: group[0].start].rstrip().rpartition(" ")[2])
+            unit = (name,) if name else ()
         form: Form = "loose" if alone and (value <= 2 or group[0].concept == "numbers.scales") else "word"
         return Number((value,), unit, form, group[0].start, end, unit_end)
 

@@ -30,6 +30,8 @@ _BOUNDS_REACH = 10
 """The same before a word for a bound: not for children under 15 kg says nothing of the bound."""
 _TO_NUMBER = {"bound": 22, "bound_verb": 50}
 """Characters from a word for a bound to its number."""
+_PREPOSITIONAL, _SHORT = 5, 12
+"""Characters of a word for a bound that may be a preposition of place (under), and from it to its number."""
 _FROM_NUMBER = 28
 """Characters from a number, its unit included, to a word for its bound."""
 
@@ -86,7 +88,7 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
     after = "after" in table(side.code).get("polarity", {}).get("order", ())
     length = len(side.folded.lower)
     signs = Covered(length, (sign[2:] for sign in around.turning))
-    cues = _longest(side.found(*wanted))
+    cues = _longest(side.found(*wanted), side.found("polarity.lookalikes", "polarity.idioms"))
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     kept: list[Pole] = []
@@ -129,8 +131,9 @@ _PARTICLE = 12
 """Characters between a particle and its verb."""
 
 
-def _longest(cues: Sequence[Cue]) -> list[Cue]:
-    """Keep the longest of the words that overlap."""
+def _longest(cues: Sequence[Cue], others: Sequence[Cue]) -> list[Cue]:
+    """Keep the words that are no part of a longer one, nor of a phrase that says something else."""
+    longer = [*cues, *others]
     return [
         cue
         for cue in cues
@@ -138,7 +141,7 @@ def _longest(cues: Sequence[Cue]) -> list[Cue]:
             other.start <= cue.start
             and cue.end <= other.end
             and other.end - other.start > cue.end - cue.start
-            for other in cues
+            for other in longer
         )
     ]
 
@@ -266,7 +269,8 @@ def _firm(side: Side) -> list[Number]:
 def _number(side: Side, cue: Cue, axis: str) -> Number | None:
     lower = side.folded.lower
     if axis in _TO_NUMBER:
-        after = (n for n in _firm(side) if 0 <= n.start - cue.end <= _TO_NUMBER[axis])
+        reach = _SHORT if cue.end - cue.start <= _PREPOSITIONAL else _TO_NUMBER[axis]
+        after = (n for n in _firm(side) if 0 <= n.start - cue.end <= reach)
         return next((n for n in after if _PAUSES.isdisjoint(lower[cue.end : n.start])), None)
     if axis == "after_bound":
         before = [n for n in _firm(side) if n.end <= cue.start and cue.start - n.unit_end <= _FROM_NUMBER]

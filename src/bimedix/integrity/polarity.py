@@ -35,12 +35,18 @@ _CLOSE, _FAR = 20, 60
 """Characters between two signs of which the second only repeats the first: surely, and perhaps."""
 _SENTENCE = 250
 """Characters of a text in which each word like unknown has a counterpart that the lists know."""
+_LONG = 400
+"""Characters of a text above which a word of one side need not be the opposite of a word of the other."""
 _TWICE = 30
 """Characters between a negation and the soft sign that it takes back: must not be interrupted."""
 _LISTED = 8
 """Characters between the signs of a list where words are not spaced."""
 _COMMAS = frozenset(",،，")
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
+
+
+_OR = frozenset({"or", "او", "o", "ou", "или"})
+"""Conjunctions that do not go on with a negation: with or without."""
 
 
 class Signs(NamedTuple):
@@ -90,7 +96,7 @@ class Signs(NamedTuple):
         """
         gap = self.lower[one.end : other.start]
         same = self.lower[one.start : one.end] == self.lower[other.start : other.end]
-        conjunction = gap.split()[-1:] in [[word] for word in (*self.conjunctions, "و")]
+        conjunction = gap.split()[-1:] in [[word] for word in (*self.conjunctions - _OR, "و")]
         plain = other.concept == "polarity.negation" and _COMMAS.isdisjoint(gap)  # not: with and without
         return len(gap) <= reach or (same and conjunction and plain)
 
@@ -300,6 +306,10 @@ def check_negation(pair: Pair) -> Findings:
     shared = axes(pair.source.code) & axes(pair.target.code)
     if not (shared or source.firm or source.denials or source.limits or target.firm):
         return
+    answers = _answer(pair.source), _answer(pair.target)
+    if all(answers) and answers[0] != answers[1]:
+        yield pair.finding("negation", "error", f"the answer {answers[0]} became {answers[1]}")
+        return
     aligned = _parts(pair, source, target, shared)
     against = _contradiction(pair, aligned)
     if against:
@@ -318,13 +328,24 @@ def check_negation(pair: Pair) -> Findings:
     elif _added(source, target) or (new := _silent([(theirs, mine) for mine, theirs in parts])):
         new = new or list(target.firm)
         text = f"the translation negates ({_quote(target, new)}), the source does not"
+        strict = "strict" in table(pair.target.code).get("polarity", {}).get("order", ())
         turned = [
             (theirs, mine)
             for (mine, theirs), part in zip(parts, aligned, strict=True)
-            if not part.source.firm  # a sentence that denies may be said with one sign more
+            if strict or not part.source.firm  # a sentence that denies may be said with one sign more
         ]
         severity = "error" if _unmet(turned) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
+
+
+def _answer(side: Side) -> str:
+    """Return yes or no where a text begins with it, else nothing."""
+    cues = side.found("polarity.answers")
+    return cues[0].value if cues and cues[0].start <= _OPENING else ""
+
+
+_OPENING = 2
+"""Characters before an answer: quotes, dashes."""
 
 
 def _unmet(parts: Sequence[tuple[Signs, Signs]]) -> bool:
@@ -399,6 +420,8 @@ class Part(NamedTuple):
     target: Signs
     mine: list[Pole]
     theirs: list[Pole]
+    length: int
+    """Characters of the source."""
 
 
 def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> list[Part]:
@@ -406,10 +429,16 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
     mine, theirs = _poles(pair.source, source, shared), _poles(pair.target, target, shared)
     ends, other_ends = pair.source.sentence_ends, pair.target.sentence_ends
     if len(ends) != len(other_ends) or len(ends) < 2:
-        return [Part(source, target, mine, theirs)]
+        return [Part(source, target, mine, theirs, len(source.lower))]
     spans = zip(pairwise((0, *ends)), pairwise((0, *other_ends)), strict=True)
     return [
-        Part(source.within(*here), target.within(*there), _within(mine, *here), _within(theirs, *there))
+        Part(
+            source.within(*here),
+            target.within(*there),
+            _within(mine, *here),
+            _within(theirs, *there),
+            here[1] - here[0],
+        )
         for here, there in spans
     ]
 
@@ -442,7 +471,7 @@ def _within(found: list[Pole], start: int, end: int) -> list[Pole]:
 def _contradiction(pair: Pair, parts: Sequence[Part]) -> Finding | None:
     """Return an error where the sides say the opposite of each other, in a sentence or as a whole."""
     for part in parts:
-        for one in turned(part.mine, part.theirs):
+        for one in turned(part.mine, part.theirs) if part.length <= _LONG else ():
             spans = [[_span(pole) for pole in found] for found in one]
             was, now = (
                 _words(side, found) for side, found in zip((pair.source, pair.target), spans, strict=True)
@@ -486,7 +515,7 @@ def _restricted(one: Signs, other: Signs) -> tuple[Signs, Signs]:
     """
     for firm, end in _exceptions(one):
         only = next((cue for cue in other.weak if cue.concept in _RESTRICTING), None)
-        if only and not any(cue.start < only.start for cue in other.firm):
+        if only and not any(cue.start < only.start for cue in (*other.firm, *other.denials)):
             one, other = one.without([firm, end]), other.without([only])
     return one, other
 
