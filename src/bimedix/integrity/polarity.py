@@ -174,9 +174,10 @@ def signs(side: Side) -> Signs:
     covered = _covered(lower, [cue for cue in firm if cue.concept == "polarity.except"])
     joined = [cue for cue in joined if not covered.meets(cue.start, cue.end)]
     firm = sorted([*firm, *apart], key=_START)
+    firm, absorbed = _absorbed(side, firm)
     reach = _REACH[language(side.code).spaced]
     alone = _alone(joined, firm, lower, reach)
-    merged = [cue for cue in joined if cue not in alone]
+    merged = sorted([*absorbed, *(cue for cue in joined if cue not in alone)], key=_START)
     firm = sorted([*firm, *alone], key=_START)
     said = _covered(lower, firm)
     soft = [cue for cue in soft if not said.meets(cue.start, cue.end)]
@@ -193,6 +194,16 @@ def signs(side: Side) -> Signs:
     turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
     lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
     return Signs(*lists, lower, _conjunctions(side.code), language(side.code).spaced)
+
+
+def _absorbed(side: Side, firm: list[Cue]) -> tuple[list[Cue], list[Cue]]:
+    """Part the signs from those that belong to a word before them: пока ... не, tant que ... pas, until."""
+    taken = []
+    for cue in side.found("polarity.absorbs"):
+        sign = next((one for one in firm if one.start >= cue.end and one.concept == "polarity.negation"), None)
+        if sign and sign not in taken and _near(cue, sign, side.folded.lower, _FAR):
+            taken.append(sign)
+    return [cue for cue in firm if cue not in taken], taken
 
 
 _WEAK = ("polarity.weak", "polarity.restrictive", "polarity.scarce", "polarity.limiting")
