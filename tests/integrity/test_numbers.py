@@ -220,3 +220,20 @@ def test_a_course_is_no_rate() -> None:
     assert not any(
         "2" in map(str, one.per_day) for one in frequencies(Side("5 mg in the morning or evening", "en"))
     )
+
+
+def test_a_millimole_of_potassium_is_a_milliequivalent() -> None:
+    """Of an ion of one charge; of glucose it is not."""
+    for ion, changed in (("potassium", False), ("glucose", True)):
+        found = check_texts(f"Serum {ion} was 6.1 mmol/L.", f"{ion}: 6,1 mEq/l.", "en", "es")
+
+        assert any(one.check == "unit" and one.severity == "error" for one in found) == changed
+
+
+def test_words_may_stand_between_a_number_and_its_unit() -> None:
+    """Two full days are 48 hours, and ten first days are ten days."""
+    assert Side("wait two full days", "en").numbers[0].unit == ("day",)
+    assert ("10", "day") in read("les 10 premiers jours", "fr")
+    assert ("20", "cL") in read("20 cl d'eau", "fr")
+    assert ("84", "mmHg") in read("84 mm de mercure", "fr")
+    assert ("18000", "count/uL") in read("白血球数1万8000/µL", "ja")

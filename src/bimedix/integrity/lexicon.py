@@ -92,6 +92,7 @@ _NO_CUES = {
     "three_quarters",
     "of",
     "within",
+    "between",
     "and",
     "join",
     "range",

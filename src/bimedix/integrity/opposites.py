@@ -91,6 +91,7 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
     cues = _longest(side.found(*wanted), side.found("polarity.lookalikes", "polarity.idioms"))
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
+    back = side.found("polarity.turns_back")
     kept: list[Pole] = []
     for cue in cues:
         twin = next((one for one in kept[-2:] if one.cue.start == cue.start), None)
@@ -100,6 +101,8 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
             if twin
             else _announced(cue, free, around) or _turned_by(side, cue, signs_here, around, after)
         )
+        if by is None and back and not _neutral(side.code, cue.concept.partition(".")[2]):
+            by = _turned_back(cue, free, back)
         pole = _pole(side, cue, by, around, after)
         if pole is None:
             continue
@@ -127,6 +130,14 @@ def _announced(cue: Cue, free: Sequence[Cue], around: Around) -> Cue | None:
     )
 
 
+def _turned_back(cue: Cue, free: Sequence[Cue], back: Sequence[Cue]) -> Cue | None:
+    """Return the sign of a predicate right after a noun: осложнений не было, риска нет."""
+    near = [one for one in back if 0 < one.start - cue.end <= _PREDICATE]
+    return next((sign for sign in free for one in near[:1] if one.start <= sign.start < one.end), None)
+
+
+_PREDICATE = 14
+"""Characters between a noun, its ending included, and a predicate that denies it."""
 _PARTICLE = 12
 """Characters between a particle and its verb."""
 

@@ -200,7 +200,9 @@ def _absorbed(side: Side, firm: list[Cue]) -> tuple[list[Cue], list[Cue]]:
     """Part the signs from those that belong to a word before them: пока ... не, tant que ... pas, until."""
     taken = []
     for cue in side.found("polarity.absorbs"):
-        sign = next((one for one in firm if one.start >= cue.end and one.concept == "polarity.negation"), None)
+        sign = next(
+            (one for one in firm if one.start >= cue.end and one.concept == "polarity.negation"), None
+        )
         if sign and sign not in taken and _near(cue, sign, side.folded.lower, _FAR):
             taken.append(sign)
     return [cue for cue in firm if cue not in taken], taken

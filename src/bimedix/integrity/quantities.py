@@ -295,6 +295,9 @@ def _list(numbers: list[Number]) -> str:
 
 def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
     for mine, theirs in aligned.unit_changed:
+        if {*mine.unit[:1], *theirs.unit[:1]} == {"mmol", "mEq"} and mine.unit[1:] == theirs.unit[1:]:
+            if _ION.search(pair.source.folded.lower):
+                continue
         yield pair.finding(
             "unit",
             "error",
@@ -321,6 +324,8 @@ def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
         )
 
 
+_ION = re.compile(r"\b(?:sodium|potassium|chloride|bicarbonate|lithium|ammonium)|\b(?:na|k|cl|hco3|li)\b")
+"""Ions of one charge, of which a mmol is a mEq."""
 _SAID_OTHERWISE = frozenset({"count", "length", "tablets", "drops", "puffs", "temperature"})
 """Dimensions whose units have too many names to miss one: a word that is not in the table may be theirs."""
 

@@ -71,7 +71,9 @@ class UnitReader:
         every = sorted([*forms, *stems], key=len, reverse=True)
         ends = [_pattern(form) + _end(form, self.spaced) for form in every]
         self._unit = re.compile(f"(?:{'|'.join(ends)})")
-        self._gap = re.compile(r"[ \u00a0]{0,2}-?[ \u00a0]?")
+        between = table(row.code).get("units", {}).get("between", ())
+        words = "|".join(_pattern(fold(word).lower) for word in between)
+        self._gap = re.compile(rf"[ \u00a0]{{0,2}}-?[ \u00a0]?(?:(?:{words})[ \u00a0])?" if words else _GAP)
         per = [re.escape(fold(form).lower) for form in table(row.code).get("units", {}).get("per", ("/",))]
         tight = [form if form == "/" else form + (r"[ \u00a0]?" if self.spaced else "") for form in per]
         self._per = re.compile(rf"[ \u00a0]?(?:{'|'.join(tight)})[ \u00a0]?")
@@ -128,6 +130,9 @@ class UnitReader:
             parts.append(following)
             end = below.end()
         return tuple(parts), start, end
+
+
+_GAP = r"[ \u00a0]{0,2}-?[ \u00a0]?"
 
 
 def _pattern(form: str) -> str:
