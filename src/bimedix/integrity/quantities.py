@@ -295,9 +295,8 @@ def _list(numbers: list[Number]) -> str:
 
 def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
     for mine, theirs in aligned.unit_changed:
-        if {*mine.unit[:1], *theirs.unit[:1]} == {"mmol", "mEq"} and mine.unit[1:] == theirs.unit[1:]:
-            if _ION.search(pair.source.folded.lower):
-                continue
+        if _same_charge(mine, theirs) and _ION.search(pair.source.folded.lower):
+            continue
         yield pair.finding(
             "unit",
             "error",
@@ -322,6 +321,10 @@ def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
             _spans([mine]),
             _spans([theirs]),
         )
+
+
+def _same_charge(a: Number, b: Number) -> bool:
+    return {*a.unit[:1], *b.unit[:1]} == {"mmol", "mEq"} and a.unit[1:] == b.unit[1:]
 
 
 _ION = re.compile(r"\b(?:sodium|potassium|chloride|bicarbonate|lithium|ammonium)|\b(?:na|k|cl|hco3|li)\b")
