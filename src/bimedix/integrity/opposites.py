@@ -24,7 +24,7 @@ from bimedix.languages import language
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
 _SENTENCE_ENDS = _CLAUSE_ENDS - frozenset(":：")
 _PAUSES = _CLAUSE_ENDS | frozenset(",،，、")
-_REACH = {True: 24, False: 5}
+_REACH = {True: 24, False: 8}
 """Characters between a negation and the word that it turns, where words are spaced and where not."""
 _BOUNDS_REACH = 10
 """The same before a word for a bound: not for children under 15 kg says nothing of the bound."""
@@ -94,7 +94,7 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
     back = side.found("polarity.turns_back")
     kept: list[Pole] = []
     for cue in cues:
-        twin = next((one for one in kept[-2:] if one.cue.start == cue.start), None)
+        twin = next((one for one in kept[-2:] if one.cue.start == cue.start and one.by), None)
         signs_here = _nearest(cue, free, cues) if after else free
         by = (
             twin.by
@@ -107,7 +107,7 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
         if pole is None:
             continue
         kept.append(pole._replace(signed=pole.by is not None or signs.meets(cue.start, cue.end)))
-        if not after and not pole.near:
+        if not after and not pole.near and not _neutral(side.code, pole.axis):
             free = [sign for sign in free if sign.end > cue.start and sign is not pole.by]
     return kept
 
