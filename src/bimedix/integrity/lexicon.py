@@ -162,11 +162,13 @@ class Matcher:
         self.code = row.code
         self.spaced = row.spaced
         self._affixes = _AFFIXES.get(row.script, _NO_AFFIXES)
-        self._by_text: dict[str, list[Form]] = {}
+        by_text: dict[str, list[Form]] = {}
         for form in forms:
-            self._by_text.setdefault(form.text, []).append(form)
-        self._texts = list(self._by_text)
-        self._automaton = AhoCorasick(self._texts, matchkind=MatchKind.Standard) if self._texts else None
+            by_text.setdefault(form.text, []).append(form)
+        self._forms = list(by_text.values())
+        self._go_on = [any(form.open_right or form.inflected for form in same) for same in self._forms]
+        """By index of the form: whether letters may follow one of them."""
+        self._automaton = AhoCorasick(list(by_text), matchkind=MatchKind.Standard) if by_text else None
 
     def cues(self, text: Folded) -> dict[str, list[Cue]]:
         """Find every form in the text, by concept, left to right, the longest where two overlap."""
@@ -175,16 +177,22 @@ class Matcher:
             return found
         lower = text.lower
         for index, start, end in self._automaton.find_matches_as_indexes(lower, overlapping=True):
-            for form in self._by_text[self._texts[index]]:
-                if self._stands_alone(lower, start, end, form):
+            goes_on = end < len(lower) and self._joined(lower[end - 1], lower[end])
+            if goes_on and not self._go_on[index]:
+                continue
+            begun = start > 0 and self._joined(lower[start - 1], lower[start])
+            for form in self._forms[index]:
+                if (not goes_on or self._may_go_on(lower, end, form)) and (
+                    not begun or self._may_begin_earlier(lower, start, form)
+                ):
                     found.setdefault(form.concept, []).append(Cue(form.concept, form.value, start, end))
         return {concept: longest_of(cues) for concept, cues in found.items()}
 
-    def _stands_alone(self, lower: str, start: int, end: int, form: Form) -> bool:
-        goes_on = end < len(lower) and not form.open_right and self._joined(lower[end - 1], lower[end])
-        if goes_on and not (form.inflected and self._is_ending(lower, end)):
-            return False
-        if start == 0 or form.open_left or not self._joined(lower[start - 1], lower[start]):
+    def _may_go_on(self, lower: str, end: int, form: Form) -> bool:
+        return form.open_right or (form.inflected and self._is_ending(lower, end))
+
+    def _may_begin_earlier(self, lower: str, start: int, form: Form) -> bool:
+        if form.open_left:
             return True
         allowed = self._affixes.conjunctions if form.bare else self._affixes.proclitics
         if not allowed:

@@ -10,7 +10,7 @@ follow it) is of numbers: at least is `yes`, at
 most is `no`, and each is compared with what the other side says of the same number.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
@@ -59,10 +59,16 @@ class Pole(NamedTuple):
     """It only comes near to affirming (`also`: has, for presence), and so excuses and never accuses."""
 
 
-@cache
-def axes(code: str) -> frozenset[str]:
-    """Return the axes that a language has words for."""
-    return frozenset(table(code).get("opposites", {}))
+def named_by_both(source: Side, target: Side) -> frozenset[str]:
+    """Return the axes of which both texts have words, as concepts; one name for the kinds of bounds."""
+    mine, theirs = (
+        {BOUNDS[0] if concept in BOUNDS else concept for concept in side.cues if concept.startswith(_SECTION)}
+        for side in (source, target)
+    )
+    return frozenset(mine & theirs)
+
+
+_SECTION = "opposites."
 
 
 class Around(NamedTuple):
@@ -80,20 +86,21 @@ class Around(NamedTuple):
     """Particles, each with the sign that it announces: n' ... pas."""
 
 
-def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
-    """Return the words of some axes in reading order."""
-    wanted = [f"opposites.{axis}" for axis in shared]
-    if side.cues.keys().isdisjoint(wanted):
-        return []
+def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
+    """Return the words of some axes in reading order; those of others only use up a negation."""
+    wanted = shared | frozenset(BOUNDS) if BOUNDS[0] in shared else shared
     after = "after" in table(side.code).get("polarity", {}).get("order", ())
     length = len(side.folded.lower)
     signs = Covered(length, (sign[2:] for sign in around.turning))
-    cues = _longest(side.found(*wanted), side.found("polarity.lookalikes", "polarity.idioms"))
+    words = side.found(*(concept for concept in side.cues if concept.startswith(_SECTION)))
+    cues = _longest(words, side.found("polarity.lookalikes", "polarity.idioms"))
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     back = side.found("polarity.turns_back")
     kept: list[Pole] = []
     for cue in cues:
+        if cue.concept not in wanted and not free:
+            continue
         twin = next((one for one in kept[-2:] if one.cue.start == cue.start and one.by), None)
         signs_here = _nearest(cue, free, cues) if after else free
         by = (
@@ -101,14 +108,15 @@ def poles(side: Side, around: Around, shared: Iterable[str]) -> list[Pole]:
             if twin
             else _announced(cue, free, around) or _turned_by(side, cue, signs_here, around, after)
         )
-        if by is None and back and not _neutral(side.code, cue.concept.partition(".")[2]):
+        neutral = _neutral(side.code, cue.concept.partition(".")[2])
+        if by is None and back and not neutral:
             by = _turned_back(cue, free, back)
-        pole = _pole(side, cue, by, around, after)
-        if pole is None:
-            continue
-        kept.append(pole._replace(signed=pole.by is not None or signs.meets(cue.start, cue.end)))
-        if not after and not pole.near and not _neutral(side.code, pole.axis):
-            free = [sign for sign in free if sign.end > cue.start and sign is not pole.by]
+        pole = _pole(side, cue, by, around, after) if cue.concept in wanted else None
+        if pole:
+            kept.append(pole._replace(signed=by is not None or signs.meets(cue.start, cue.end)))
+        takes = not after and not neutral and cue.value != "also"
+        if takes and free and (pole or cue.concept not in BOUNDS):
+            free = [sign for sign in free if sign.end > cue.start and sign is not by]
     return kept
 
 
@@ -145,16 +153,18 @@ _PARTICLE = 12
 def _longest(cues: Sequence[Cue], others: Sequence[Cue]) -> list[Cue]:
     """Keep the words that are no part of a longer one, nor of a phrase that says something else."""
     longer = [*cues, *others]
-    return [
-        cue
-        for cue in cues
-        if not any(
-            other.start <= cue.start
-            and cue.end <= other.end
-            and other.end - other.start > cue.end - cue.start
-            for other in longer
-        )
-    ]
+    longer.sort(key=_by_place)
+    own, kept, last = frozenset(cues), list[Cue](), Cue("", "", -1, -1)
+    for cue in longer:
+        if cue.end > last.end or cue[2:] == last[2:]:  # cues that start later and end no later are inside
+            last = cue
+            if cue in own:
+                kept.append(cue)
+    return kept
+
+
+def _by_place(cue: Cue) -> tuple[int, int]:
+    return cue.start, -cue.end
 
 
 def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> Pole | None:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, longest_of, plain_forms, table
-from bimedix.integrity.opposites import BOUNDS, Around, Pole, agreed, axes, is_bound, poles, turned
+from bimedix.integrity.opposites import BOUNDS, Around, Pole, agreed, is_bound, named_by_both, poles, turned
 from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.languages import language
 from bimedix.records import Finding
@@ -152,8 +152,7 @@ def signs(side: Side) -> Signs:
     lower = side.folded.lower
     idioms = side.found("polarity.idioms")
     limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
-    own = axes(side.code)
-    bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)] if own else []
+    bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)]
     numbered = [cue for cue in side.found("polarity.abbreviations") if _number_follows(side, cue)]
     idle = {*idioms, *limits, *bounded, *numbered, *side.found("polarity.lookalikes")}
     longer = longest_of([*idle, *side.found(*_NEGATIONS)])
@@ -316,7 +315,7 @@ def check_negation(pair: Pair) -> Findings:
     Texts with as many sentences on both sides are compared sentence by sentence, too.
     """
     source, target = signs(pair.source), signs(pair.target)
-    shared = axes(pair.source.code) & axes(pair.target.code)
+    shared = named_by_both(pair.source, pair.target)
     if not (shared or source.firm or source.denials or source.limits or target.firm):
         return
     answers = _answer(pair.source), _answer(pair.target)
