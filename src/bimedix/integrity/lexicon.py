@@ -108,6 +108,9 @@ _NO_CUES = {
     "order",
     "axes",
     "after_units",
+    "commands",
+    "openers_of_commands",
+    "forward",
 }
 """Lists that are read in their own way, not looked for everywhere."""
 _INFLECTED = {"routes", "sides", "opposites"}

@@ -94,6 +94,7 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
     signs = Covered(length, (sign[2:] for sign in around.turning))
     words = side.found(*(concept for concept in side.cues if concept.startswith(_SECTION)))
     cues = _longest(words, side.found("polarity.lookalikes", "polarity.idioms"))
+    cues = [cue for cue in cues if not _states(side, cue)]
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     back = side.found("polarity.turns_back")
@@ -118,6 +119,22 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
         if takes and free and (pole or cue.concept not in BOUNDS):
             free = [sign for sign in free if sign.end > cue.start and sign is not by]
     return kept
+
+
+def _states(side: Side, cue: Cue) -> bool:
+    """Tell whether words that forbid at the beginning of a clause are within one: symptoms do not improve."""
+    lower = side.folded.lower
+    if lower[cue.start : cue.end] not in _polarity(side.code, "commands"):
+        return False
+    before = lower[: cue.start].rstrip()
+    word = before[max(before.rfind(" "), before.rfind("\n")) + 1 :]
+    return word[-1:].isalnum() and word not in _polarity(side.code, "openers_of_commands")
+
+
+@cache
+def _polarity(code: str, name: str) -> frozenset[str]:
+    """Return the folded forms of a list of `polarity`."""
+    return frozenset(plain_forms(code, "polarity", name))
 
 
 _CLOSED = frozenset({"unless", "regardless", "not_only"})
@@ -244,6 +261,8 @@ def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool)
     lower, reach = side.folded.lower, _NEAR[language(side.code).spaced]
     near = [sign for sign in (*around.firm, *around.soft) if 0 <= sign.start - cue.end <= reach]
     near = [sign for sign in near if sign is not by and (after or sign.concept in _TURNING_BACK)]
+    forward = _polarity(side.code, "forward")
+    near = [sign for sign in near if lower[sign.start : sign.end] not in forward]
     near = [sign for sign in near if not _has_conjunction(lower[cue.end : sign.start], side.code)]
     return any(_one_clause(cue, sign, around, lower) for sign in near)
 
