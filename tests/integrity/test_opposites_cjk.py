@@ -1,0 +1,99 @@
+"""Chinese and Japanese: signs before and after their word, in lists; routes, brands, lost sentences."""
+
+import pytest
+
+from bimedix.integrity import Glossary, Term, check_texts
+
+
+def errors(source: str, target: str, code: str, glossary: Glossary | None = None) -> set[str]:
+    """Return the checks that give an error."""
+    found = check_texts(source, target, "en", code, glossary=glossary)
+    return {one.check for one in found if one.severity == "error"}
+
+
+@pytest.mark.parametrize(
+    "code, source, right, wrong",
+    [
+        ("zh", "Do not rinse the mouth.", "请勿漱口。", "可以漱口。"),
+        ("zh", "Bathing is prohibited for a week.", "一周内严禁沐浴。", "一周内可以沐浴。"),
+        ("zh", "The swab was negative.", "拭子结果为阴性。", "拭子结果为阳性。"),
+        ("zh", "Hardly any pupil was ill.", "几乎没有学生患病。", "许多学生患病。"),
+        ("zh", "The cause is unclear.", "病因不明。", "病因已知。"),
+        ("zh", "Omit the syrup on Sunday.", "周日停服糖浆。", "周日照常服用糖浆。"),
+        ("zh", "A shower need not be avoided.", "不必避免淋浴。", "必须避免淋浴。"),
+        ("ja", "The swab was negative.", "ぬぐい液は陰性であった。", "ぬぐい液は陽性であった。"),
+        ("ja", "Do not rinse the mouth.", "口をすすがないでください。", "口をすすいでください。"),
+        ("ja", "You must not bathe for a week.", "1週間は入浴してはならない。", "1週間は入浴してよい。"),
+        ("ja", "The tube must be flushed.", "チューブは洗浄しなければならない。", ""),
+        ("ja", "Hardly anyone fell ill.", "ほとんど誰も発病しなかった。", "大半が発病した。"),
+        ("ja", "Drops were stopped on Monday.", "月曜に点眼を中止した。", "月曜も点眼を継続した。"),
+        ("ja", "The dressing is unsuitable.", "この被覆材は適さない。", "この被覆材は適している。"),
+    ],
+)
+def test_an_opposite_is_found_and_another_wording_is_not(
+    code: str, source: str, right: str, wrong: str
+) -> None:
+    """A sign may stand before its word or after it, and なければならない is none."""
+    assert "negation" not in errors(source, right, code)
+    assert not wrong or "negation" in errors(source, wrong, code)
+
+
+@pytest.mark.parametrize(
+    "code, source, right",
+    [
+        ("zh", "Come at once.", "请立即前来，不可耽搁。"),
+        ("zh", "No redness, swelling or itching.", "无红肿，亦无瘙痒。"),
+        ("zh", "If complaints do not subside, call us.", "如不适未减轻，请来电。"),
+        ("ja", "Do not cut it, and do not heat it.", "切断や加熱はしないこと。"),
+        ("ja", "The stent was removed without difficulty.", "ステントは問題なく抜去できた。"),
+    ],
+)
+def test_what_is_said_twice_or_once_for_a_list_is_no_finding(code: str, source: str, right: str) -> None:
+    """One sign may stand for several, and several for one."""
+    assert "negation" not in errors(source, right, code)
+
+
+@pytest.mark.parametrize(
+    "code, source, right, wrong",
+    [
+        ("zh", "Atropine 0.6 mg intravenously.", "静注阿托品0.6 mg。", "口服阿托品0.6 mg。"),
+        ("zh", "Inhale two puffs of 100 mcg.", "吸两喷，每喷100微克。", "舌下含两片，每片100微克。"),
+        ("ja", "A patch of 25 mg.", "25 mgを皮膚に貼ります。", "25 mgを皮下注射します。"),
+        ("es", "Inject 10 mg under the skin.", "Inyecte 10 mg bajo la piel.", "Inyecte 10 mg en el músculo."),
+        ("fr", "Rectal diazepam 10 mg.", "Diazépam intrarectal, 10 mg.", "Diazépam intramusculaire, 10 mg."),
+        ("ru", "Inject 1 mg into the muscle.", "Вводите 1 мг в мышцу.", "Вводите 1 мг в вену."),
+    ],
+)
+def test_a_route_is_known_in_its_many_wordings(code: str, source: str, right: str, wrong: str) -> None:
+    """Under the skin, 静注, a patch: each is a route."""
+    assert "route" not in errors(source, right, code)
+    assert "route" in errors(source, wrong, code)
+
+
+def test_a_brand_is_the_drug() -> None:
+    """プラビックス is clopidogrel; ロキソニン is not."""
+    known = Glossary([Term("clopidogrel", ("クロピドグレル",), "drug")], "en", "ja")
+
+    assert "drug" not in errors("Clopidogrel was stopped.", "プラビックスを中止した。", "ja", known)
+    assert "drug" in errors("Clopidogrel was stopped.", "ロキソニンを中止した。", "ja", known)
+
+
+def test_a_word_among_capitals_names_no_option() -> None:
+    """The В of ОДИН РАЗ В НЕДЕЛЮ is a preposition."""
+    assert "letter" not in errors("Take it ONCE A WEEK.", "Принимать ОДИН РАЗ В НЕДЕЛЮ.", "ru")
+    assert "letter" in errors("The answer is (B).", "Ответ (C).", "ru")
+
+
+def test_a_minus_in_brackets_is_a_result() -> None:
+    """（-） is the negative result of a test, ( ) a hole."""
+    assert "stripped" not in errors("Protein was negative.", "尿蛋白（-）。", "zh")
+    assert "stripped" in errors("Protein (albumin) was negative.", "尿蛋白（ ）阴性。", "zh")
+
+
+def test_two_sentences_drawn_together_are_no_cut() -> None:
+    """One sentence may say what two did; the first alone may not."""
+    source = "The patient was seen by a surgeon on the second day. The wound was closed by hand a week later."
+    together = "第二天由外科医生诊视患者，一周后手工缝合伤口。"
+
+    assert "cut" not in errors(source, together, "zh")
+    assert "cut" in errors(source, "第二天由外科医生诊视患者。", "zh")
