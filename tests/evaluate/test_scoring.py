@@ -62,6 +62,24 @@ def test_scores_equal_the_models_own_logits(mixtral: Any) -> None:
     assert score_alone(mixtral, request)[0] == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_last_mlp_sees_scored_rows_only(mixtral: Any) -> None:
+    """A row for each place that a continuation's token is read from; layers before it see all tokens."""
+    asked, seen = requests(4, tokens=1), dict[int, list[int]]()
+    hooks = [
+        layer.mlp.register_forward_hook(
+            lambda _, given, __, n=n: seen.setdefault(n, []).append(given[0].shape[1])
+        )
+        for n, layer in enumerate(mixtral.model.layers)
+    ]
+    score(mixtral, asked, verify=0)
+    for hook in hooks:
+        hook.remove()
+    last = max(seen)
+
+    assert seen[last][0] == 4
+    assert seen[0][0] >= sum(len(request.context) for request in asked)
+
+
 def test_choices_do_not_depend_on_batch_size_or_order(mixtral: Any) -> None:
     """Order changes no bit; the batch size changes less than 1e-4, and never a choice."""
     asked = requests(24, shared=30)

@@ -3,6 +3,7 @@
 The same scores as one forward per input, within 1e-4 in float32, for any order and batch size:
 
 - batches are cut from the sorted set, so the order of the requests does not matter;
+- the last layer's MLP sees the scored rows only: nothing reads what it would make of the others;
 - a request whose best two options are closer than the tie guard is scored again alone, the plain way, so
   that the choice does not depend on its neighbours in a batch;
 - a sample of every run is replayed the plain way and has to agree.
@@ -24,7 +25,7 @@ from torch.nn import functional
 from bimedix.errors import BimedixError, ShapeError
 from bimedix.evaluate.trie import Plan, Scoring, Tree, batches, make_plan
 
-PLANNER_VERSION = "1"
+PLANNER_VERSION = "2"
 """Part of the key of cached scores; raise it when scores may change."""
 TIE_GUARD = {torch.float32: 2e-4, torch.bfloat16: 0.125, torch.float16: 0.02}
 """Margin, in log-probability, below which a request is scored again alone."""
@@ -152,17 +153,47 @@ def _ancestors(tree: Tree, length: int) -> Tensor:
     return seen
 
 
-def _hidden(model: Any, tokens: Sequence[int], positions: Sequence[int], rows: _Rows | None) -> Tensor:
-    """Return the last hidden states (T, width) of packed tokens."""
+@contextmanager
+def _last_mlp_on(model: Any, rows_R: Tensor) -> Iterator[None]:
+    """Let the last MLP see these rows of (1, T, width) only, and leave zeros in the others."""
+    mlp = getattr(model.get_decoder().layers[-1], "mlp", None)
+    if mlp is None:
+        yield
+        return
+    lengths: list[int] = []
+
+    def narrow(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        lengths.append(given[0].shape[1])
+        return (given[0][:, rows_R], *given[1:])
+
+    def widen(_: Any, given: Any, made: Any) -> Any:
+        narrow_out = made[0] if isinstance(made, tuple) else made
+        whole = narrow_out.new_zeros(1, lengths.pop(), narrow_out.shape[-1])
+        whole[:, rows_R] = narrow_out
+        return (whole, *made[1:]) if isinstance(made, tuple) else whole
+
+    hooks = mlp.register_forward_pre_hook(narrow), mlp.register_forward_hook(widen)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _hidden(
+    model: Any, tokens: Sequence[int], positions: Sequence[int], rows: _Rows, places_R: Tensor
+) -> Tensor:
+    """Return the last hidden states (R, width) of packed tokens at R places."""
     device = model.get_input_embeddings().weight.device
-    extra = {} if rows is None else {"bimedix_rows": rows}
-    out = model.get_decoder()(
-        input_ids=torch.tensor([list(tokens)], device=device),
-        position_ids=torch.tensor([list(positions)], device=device),
-        use_cache=False,
-        **extra,
-    )
-    hidden: Tensor = out.last_hidden_state[0]
+    places_R = places_R.to(device)
+    with _last_mlp_on(model, places_R):
+        out = model.get_decoder()(
+            input_ids=torch.tensor([list(tokens)], device=device),
+            position_ids=torch.tensor([list(positions)], device=device),
+            use_cache=False,
+            bimedix_rows=rows,
+        )
+    hidden: Tensor = out.last_hidden_state[0, places_R]
     return hidden
 
 
@@ -205,7 +236,7 @@ def run_plan(
         if plan.prefix:
             places = torch.arange(len(plan.prefix))
             first = _Rows(places.unsqueeze(0), places, None, keep=True)
-            _hidden(model, plan.prefix, range(len(plan.prefix)), first)
+            _hidden(model, plan.prefix, range(len(plan.prefix)), first, places[-1:])
             prefix = first.prefix
         for batch in batches(plan.trees, budget=budget):
             rows = _rows_of(batch, len(plan.prefix), weight.dtype, weight.device)
@@ -222,7 +253,6 @@ def _score_batch(
 ) -> dict[str, Scores]:
     tokens = [token for tree in batch for token in tree.tokens]
     positions = [prefix + depth for tree in batch for depth in tree.depths]
-    hidden_TH = _hidden(model, tokens, positions, rows)
     keys: list[tuple[str, int]] = []
     places: list[int] = []
     wanted: list[int] = []
@@ -234,9 +264,8 @@ def _score_batch(
             wanted += tree.wanted[key]
         start += len(tree)
     rows_once, row_of = torch.unique(torch.tensor(places), return_inverse=True)
-    found, best = _gathered(
-        model, hidden_TH[rows_once.to(hidden_TH.device)], row_of, torch.tensor(wanted), greedy is not None
-    )
+    hidden_RH = _hidden(model, tokens, positions, rows, rows_once)
+    found, best = _gathered(model, hidden_RH, row_of, torch.tensor(wanted), greedy is not None)
     if greedy is not None:
         for key, is_best in zip(keys, best.tolist(), strict=True):
             greedy[key] = greedy.get(key, True) and is_best
