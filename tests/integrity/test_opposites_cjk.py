@@ -97,3 +97,26 @@ def test_two_sentences_drawn_together_are_no_cut() -> None:
 
     assert "cut" not in errors(source, together, "zh")
     assert "cut" in errors(source, "第二天由外科医生诊视患者。", "zh")
+
+
+def test_a_rate_may_stand_before_its_number() -> None:
+    """毎分25 mL is 25 mL a minute, and not an hour."""
+    source = "It was run at 25 mL per hour."
+
+    assert not errors(source, "1時間あたり25 mLで投与した。", "ja")
+    assert "unit" in errors(source, "毎分25 mLで投与した。", "ja")
+    assert not errors("Give 5 mg/kg.", "每公斤体重给予5 mg。", "zh")
+
+
+def test_a_time_in_words_keeps_its_unit() -> None:
+    """Two weeks are not two months, without a digit too."""
+    assert not errors("Wait two weeks.", "请等待两周。", "zh")
+    assert "unit" in errors("Wait two weeks.", "请等待两个月。", "zh")
+
+
+def test_a_question_that_is_gone_is_a_cut() -> None:
+    """The last sentence of a vignette asks; without it the vignette is no question."""
+    source = "A man of forty has had a dry cough since last winter. What is the best next step?"
+
+    assert "cut" not in errors(source, "一名四十岁男子自去年冬天起干咳。下一步最佳处理是什么？", "zh")
+    assert "cut" in errors(source, "一名四十岁男子自去年冬天起一直有干咳症状。", "zh")

@@ -111,6 +111,8 @@ _NO_CUES = {
     "commands",
     "openers_of_commands",
     "forward",
+    "rate_before",
+    "asks",
 }
 """Lists that are read in their own way, not looked for everywhere."""
 _INFLECTED = {"routes", "sides", "opposites"}

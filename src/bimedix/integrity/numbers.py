@@ -224,6 +224,9 @@ class NumberReader:
             if found and found[-1].end == start and found[-1].scale > max(scale, values[0]):
                 first = found.pop()  # 20万8千 is one number
                 values, start = tuple(first.value + value for value in values), first.start
+            rate = self.units.rate_before(lower, start) if len(unit) == 1 else None
+            if rate and rate[0] != unit[0]:
+                unit, found = (*unit, rate[0]), [number for number in found if number.start < rate[1]]
             found.append(Number(values, unit, form_here, start, end, unit_end, scale))
         return found
 

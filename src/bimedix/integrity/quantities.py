@@ -74,6 +74,21 @@ def _quantities(number: Number) -> tuple[Hashable, ...]:
     return tuple(base_quantity(value, part) for part in [unit, *shorter] for value in number.values if part)
 
 
+def _other_time(a: Number, b: Number) -> bool:
+    """Tell whether two numbers in words are of times of other units: two weeks, two months."""
+    known = units()
+    written_out = all(len(n.unit) == 1 and n.unit_end > n.end and n.form != "ordinal" for n in (a, b))
+    return written_out and a.unit != b.unit and all(known[n.unit[0]].dimension in TIME for n in (a, b))
+
+
+def _rates_agree(a: Number, b: Number) -> bool:
+    """Tell whether two quantities are not both rates, or equal ones: 25 mL an hour is not 25 mL a minute."""
+    if not all(len(n.unit) > 1 and units()[n.unit[-1]].dimension in TIME for n in (a, b)):
+        return True
+    mine, theirs = ({base_quantity(value, n.unit) for value in n.values} for n in (a, b))
+    return not mine.isdisjoint(theirs)
+
+
 class Alignment:
     """Numbers of both sides, matched from the strictest rule to the loosest, in linear time."""
 
@@ -82,12 +97,12 @@ class Alignment:
         self.right = target
         self.matches: list[Match] = []
         self._take(_values, _same_unit)
-        self.converted = self._take(_quantities)
+        self.converted = self._take(_quantities, _rates_agree)
         open_matches = self._take(_values, _firm_and_open)
         self.unit_missing = [m for m in open_matches if bool(m[0].unit) != bool(m[1].unit)]
         self.unit_changed = self._take(_values, _both_firm)
         self._take(_values, _unit_open)
-        self._take(_values)
+        self.time_changed = [match for match in self._take(_values) if _other_time(*match)]
 
     def _take(
         self,
@@ -294,7 +309,7 @@ def _list(numbers: list[Number]) -> str:
 
 
 def _unit_findings(pair: Pair, aligned: Alignment) -> Findings:
-    for mine, theirs in aligned.unit_changed:
+    for mine, theirs in (*aligned.unit_changed, *aligned.time_changed):
         if _same_charge(mine, theirs) and _ION.search(pair.source.folded.lower):
             continue
         yield pair.finding(

@@ -195,9 +195,16 @@ def _cut_severity(pair: Pair, length: int, ratio: float, open_end: bool, dangles
     low, short, median = LENGTH_BANDS.get((pair.source.code, pair.target.code), _DEFAULT_BAND)
     far_too_short = ratio < low * 0.75 and length >= (60 if open_end else _LONG_ENOUGH)
     expected = median if length >= 60 else 0.9 * median
+    question_lost = _asks(pair.source) and not _asks(pair.target) and _fewer(pair)
     open_and_short = open_end and (dangles or (ratio < expected and length >= 30))
     sentence_lost = length >= 60 and _sentences_lost(pair, median) and ratio < _SHORT * short
-    if far_too_short or open_and_short or sentence_lost or (ratio < low and length >= 60 and open_end):
+    if (
+        far_too_short
+        or open_and_short
+        or sentence_lost
+        or question_lost
+        or (ratio < low and length >= 60 and open_end)
+    ):
         return "error"
     return "warning" if (open_end or dangles) and length >= 30 else None
 
@@ -220,6 +227,16 @@ def _dangling(code: str) -> frozenset[str]:
 
 def _dangles(text: str, side: Side) -> bool:
     return text[-1] in ",،、(-" or text.split()[-1].lower() in _dangling(side.code)
+
+
+def _fewer(pair: Pair) -> bool:
+    return len(pair.target.sentence_ends) < len(pair.source.sentence_ends)
+
+
+def _asks(side: Side) -> bool:
+    """Tell whether a text ends with a question, or in a way that asks for the options."""
+    text = side.folded.cased.rstrip(_CLOSERS)
+    return text[-1:] in "?？:：…_" or text.endswith(plain_forms(side.code, "surface", "asks"))
 
 
 def _sentences_lost(pair: Pair, median: float) -> bool:

@@ -88,12 +88,22 @@ class UnitReader:
         bare = rf"(?<![^\W_]){clitics}({'|'.join(times)})(?![^\W_])" if times and self.spaced else r"(?!)()"
         self._bare_time = re.compile(bare)
 
+        self._rates = _rates(row.code)
+
     def bare_times(self, lower: str) -> Iterator[tuple[str, int, int]]:
         """Yield the words for times that may stand for one of them: a week, أسبوع."""
         for found in self._bare_time.finditer(lower):
             name = self.lookup(found.group(1))
             if name:
                 yield name, found.start(1), found.end()
+
+    def rate_before(self, lower: str, at: int) -> tuple[str, int] | None:
+        """Return what the number at a position is counted by, said before it, and where that begins: 毎分."""
+        found = self._rates.search(lower, max(0, at - _RATE), at) if self._rates else None
+        if found is None:
+            return None
+        name = self.lookup(next(filter(None, found.groups())))
+        return (name, found.start()) if name else None
 
     def lookup(self, text: str) -> str | None:
         """Return the name of the unit that a folded form stands for."""
@@ -132,6 +142,27 @@ class UnitReader:
         return tuple(parts), start, end
 
 
+@cache
+def _rates(code: str) -> re.Pattern[str] | None:
+    """Return what may stand before a number to say what it is counted by."""
+    phrases = [fold(phrase).lower for phrase in table(code).get("units", {}).get("rate_before", ())]
+    names = [
+        re.escape(fold(form).lower)
+        for entry in _rows().values()
+        for own in (code, "any")
+        for form in entry.get(own, ())  # type: ignore[attr-defined]
+        if entry["dimension"] in _RATED and entry["factor"] not in _DAYS and "*" not in form
+    ]
+    one = f"({'|'.join(sorted(names, key=len, reverse=True))})"
+    either = "|".join(one.join(map(re.escape, phrase.split("{}"))) for phrase in phrases)
+    return re.compile(f"(?:{either})[ \u00a0]?$") if phrases else None
+
+
+_RATED = frozenset({"time", "mass", "volume"})
+_DAYS = frozenset({"86400", "604800"})
+"""Days and weeks, which say how often and not how fast."""
+_RATE = 14
+"""Characters before a number in which it is said what it is counted by."""
 _GAP = r"[ \u00a0]{0,2}-?[ \u00a0]?"
 
 
