@@ -22,6 +22,11 @@ def check_frequency(pair: Pair) -> Findings:
     match = match_frequencies(pair)
     lost = [one for one in match.source if one.firm]
     new = [one for one in match.target if one.firm]
+    if not lost and not new and len(match.source) == len(match.target) == 1:
+        lost = [one for one in match.source if _is_period(pair.source, one)]
+        new = [one for one in match.target if _is_period(pair.target, one)]
+        if not lost or not new:
+            return
     if not lost and not new:
         return
     if lost and (new or match.target):
@@ -37,6 +42,11 @@ def check_frequency(pair: Pair) -> Findings:
     yield pair.finding(
         "frequency", "error" if severity == "error" else "warning", what, _spans(lost), _spans(new)
     )
+
+
+def _is_period(side: Side, one: Frequency) -> bool:
+    """Tell whether a frequency is a word for a period alone: weekly, par jour."""
+    return any((cue.start, cue.end) == (one.start, one.end) for cue in side.found("frequency.periods"))
 
 
 def _show(found: list[Frequency]) -> str:

@@ -92,6 +92,8 @@ _NO_CUES = {
     "three_quarters",
     "of",
     "within",
+    "ones",
+    "one_after",
     "between",
     "and",
     "join",

@@ -136,6 +136,7 @@ class NumberReader:
         self.links = self.joins | frozenset(plain_forms(code, "options", "joins"))
         self.ranges = frozenset(plain_forms(code, "numbers", "range")) or frozenset("-")
         self._part = _part_pattern(code)
+        self._after = frozenset(plain_forms(code, "numbers", "one_after"))
         self._of = _of_pattern(code)
         self.centuries = tuple(own.get("centuries", ())) or ("\0",)
         self.after_units = frozenset(plain_forms(code, "numbers", "after_units"))
@@ -339,6 +340,11 @@ class NumberReader:
         unit, _, unit_end = self.units.read(lower, end)
         value = total + current
         alone = len(group) == 1
+        if not unit and alone and lower[group[0].start : end] in self._after:
+            noun = _LAST_WORD.search(lower, max(0, group[0].start - 20), group[0].start - 1)
+            name = self.units.lookup(noun.group()) if noun else None
+            if noun and name:  # غراما واحدا
+                return Number((value,), (name,), "word", noun.start(), end, end)
         if alone and not unit and value <= 2 and lower[group[0].start : end] in self.after_units:
             name = self.units.lookup(lower[: group[0].start].rstrip().rpartition(" ")[2])
             unit = (name,) if name else ()

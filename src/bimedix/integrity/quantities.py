@@ -12,7 +12,7 @@ from bimedix.integrity.frequency import Frequency, match_frequencies
 from bimedix.integrity.lexicon import plain_forms, table
 from bimedix.integrity.numbers import Number, number_reader
 from bimedix.integrity.pair import Findings, Pair, Side
-from bimedix.integrity.units import TIME, base_quantity, units
+from bimedix.integrity.units import TIME, base_quantity, unit_reader, units
 
 Match = tuple[Number, Number]
 
@@ -161,6 +161,7 @@ def check_numbers(pair: Pair) -> Findings:
                 _spans([theirs]),
             )
     yield from _unit_findings(pair, aligned)
+    yield from _lost_weight(pair, aligned)
     yield from _check_order(pair)
     aligned.left = _unsummed(aligned.left, pair.source, [mine for mine, _ in aligned.matches])
     aligned.right = _unsummed(aligned.right, pair.target, [theirs for _, theirs in aligned.matches])
@@ -211,11 +212,40 @@ def _turned_words(pair: Pair, aligned: Alignment) -> list[Number]:
             if mine.unit and mine.unit == theirs.unit:
                 return [mine, theirs]
     ordinals = [n for n in aligned.left if _is_ordinal(n)], [n for n in aligned.right if _is_ordinal(n)]
+    ones = [n for n in aligned.left if n.value == 1 and _word(pair.source, n) in _ones(pair.source.code)]
+    twos = [n for n in instead if n.value == 2 and not n.unit]
+    if len(ones) == len(twos) == 1 and not counted and len(pair.source.text) <= _SENTENCE:
+        return [ones[0], twos[0]]
     parts = [n for n in aligned.left if _is_part(n)], [n for n in aligned.right if _is_part(n)]
     for left, right in ((counted, instead), ordinals, parts):
         if len(left) == len(right) == 1 and not left[0].unit and len(pair.source.text) <= _SENTENCE:
             return [left[0], right[0]]
     return []
+
+
+def _lost_weight(pair: Pair, aligned: Alignment) -> Findings:
+    """Yield doses by body weight that became plain ones: 5 mg/kg, 5 mg."""
+    for mine, theirs in aligned.matches:
+        if "kg" not in mine.unit[1:] or "kg" in theirs.unit or not theirs.unit:
+            continue
+        if _mentions(pair.source, "kg") > _mentions(pair.target, "kg"):
+            text = f"{written(mine)} in the source became {written(theirs)}"
+            yield pair.finding("unit", "error", text, _spans([mine]), _spans([theirs]))
+            return
+
+
+def _mentions(side: Side, unit: str) -> int:
+    return unit_reader(side.code).mentions(unit, side.folded.lower)
+
+
+def _word(side: Side, number: Number) -> str:
+    return side.folded.lower[number.start : number.end]
+
+
+@cache
+def _ones(code: str) -> frozenset[str]:
+    """Return words for one that are no article."""
+    return frozenset(plain_forms(code, "numbers", "ones"))
 
 
 def _counts(side: Side, number: Number) -> bool:

@@ -105,6 +105,13 @@ class UnitReader:
         name = self.lookup(next(filter(None, found.groups())))
         return (name, found.start()) if name else None
 
+    def mentions(self, unit: str, lower: str) -> int:
+        """Count where a unit is named, with a number or without."""
+        forms = [form for form, name in self._forms.items() if name == unit]
+        stems = [stem.pattern.removesuffix("$") for stem, name in self._stems if name == unit]
+        ends = [_pattern(form) + _end(form, self.spaced) for form in sorted(forms, key=len, reverse=True)]
+        return len(re.findall(f"(?<![a-z])(?:{'|'.join(ends + stems)})", lower))
+
     def lookup(self, text: str) -> str | None:
         """Return the name of the unit that a folded form stands for."""
         if text in self._forms:
