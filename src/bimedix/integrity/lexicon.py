@@ -93,6 +93,7 @@ _NO_CUES = {
     "of",
     "within",
     "ones",
+    "ratio",
     "one_after",
     "between",
     "and",

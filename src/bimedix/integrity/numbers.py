@@ -136,6 +136,7 @@ class NumberReader:
         self.links = self.joins | frozenset(plain_forms(code, "options", "joins"))
         self.ranges = frozenset(plain_forms(code, "numbers", "range")) or frozenset("-")
         self._part = _part_pattern(code)
+        self.ratio = plain_forms(code, "numbers", "ratio")
         self._after = frozenset(plain_forms(code, "numbers", "one_after"))
         self._of = _of_pattern(code)
         self.centuries = tuple(own.get("centuries", ())) or ("\0",)
@@ -153,7 +154,7 @@ class NumberReader:
         numbers += self._loose(text, cues)
         numbers += self._bare_times(text.lower, numbers)
         numbers = self._with_parts(text.lower, cues, numbers)
-        numbers += self._sums(text.lower, numbers)
+        numbers += self._sums(text.lower, numbers) + self._ratios(text.lower, numbers)
         numbers.sort(key=lambda number: (number.start, number.form == "loose"))
         return tuple(self._spread(text.lower, numbers)), identifiers
 
@@ -466,6 +467,22 @@ class NumberReader:
             return Number((value * Fraction(scale.value),), (), "loose", cue.start, scale.end, scale.end)
         ordinal = (Fraction(value.denominator),) if value.numerator == 1 else ()
         return Number((value, *ordinal), (), "fraction", cue.start, cue.end, cue.end)
+
+    def _ratios(self, lower: str, numbers: list[Number]) -> list[Number]:
+        """Return what part of a whole is said by two numbers, in percent: three in ten, un sur cinq."""
+        if not self.ratio:
+            return []
+        found = []
+        counted = sorted((n for n in numbers if n.form != "fraction"), key=lambda n: n.start)
+        for first, second in pairwise(counted):
+            gap = lower[max(first.end, first.unit_end) : second.start]
+            if len(gap) > 30 or not gap or second.value <= first.value or second.value > 1000:
+                continue
+            words = gap.strip(" \u00a0")
+            if any(words.endswith(f" {one}") or words == one for one in self.ratio):
+                percent = first.value * 100 / second.value
+                found.append(Number((percent,), ("percent",), "loose", first.start, second.end, second.end))
+        return found
 
     def _sums(self, lower: str, numbers: list[Number]) -> list[Number]:
         """Return the sums of times that follow each other: 2 hours 30 minutes, 4 heures 30."""

@@ -98,20 +98,17 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     back = side.found("polarity.turns_back")
-    kept: list[Pole] = []
+    kept, turned = list[Pole](), dict[int, Cue | None]()
     for cue in cues:
         if cue.concept not in wanted and not free:
             continue
-        twin = next((one for one in kept[-2:] if one.cue.start == cue.start and one.by), None)
         signs_here = _nearest(cue, free, cues) if after else free
-        by = (
-            twin.by
-            if twin
-            else _announced(cue, free, around) or _turned_by(side, cue, signs_here, around, after)
-        )
+        by = turned.get(cue.start) or _announced(cue, free, around)
+        by = by or _turned_by(side, cue, signs_here, around, after)
         neutral = _neutral(side.code, cue.concept.partition(".")[2])
         if by is None and back and not neutral:
             by = _turned_back(cue, free, back)
+        turned[cue.start] = by
         pole = _pole(side, cue, by, around, after) if cue.concept in wanted else None
         if pole:
             kept.append(pole._replace(signed=by is not None or signs.meets(cue.start, cue.end)))
@@ -194,7 +191,14 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
     denied = (cue.value == "no") != (by is not None)
     led = not after and _led(side, cue, by, around)  # in Japanese what stands before is of another word
     if number is not None:
-        return Pole("bound", denied, cue, by, not led, frozenset(number.values))
+        after_it = cue._replace(end=max(cue.end, number.unit_end))  # больше трех таблеток не принимайте
+        followed = not denied and any(
+            sign.concept == "polarity.negation"
+            and 0 <= sign.start - after_it.end <= _NEAR[True]
+            and _one_clause(after_it, sign, around, side.folded.lower)
+            for sign in around.firm
+        )
+        return Pole("bound", denied, cue, by, not (led or followed), frozenset(number.values))
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
     followed = not denied and _followed(side, cue, by, around, after)
     return Pole(axis, denied, cue, by, not (alone or led or followed))
