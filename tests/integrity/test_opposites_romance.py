@@ -52,3 +52,20 @@ def test_a_preposition_does_not_deny_the_clause_after_it() -> None:
     source = "Seek help at once if you vomit blood."
 
     assert errors(source, "Pida ayuda sin demora si vomita sangre.", "es") == set()
+
+
+def test_one_thing_denied_twice_is_denied_once() -> None:
+    """Nothing may be given: ничего нельзя давать denies once; до этого is no denial."""
+    source = "Until then nothing should be given by mouth."
+    right = "До этого ничего нельзя давать через рот."
+
+    assert errors(source, right, "ru") == set()
+    assert "negation" in errors(source, right.replace("ничего нельзя", "можно"), "ru")
+
+
+def test_a_bound_may_be_said_by_a_verb_that_is_denied() -> None:
+    """Больше трёх таблеток не принимайте: no more than three."""
+    source = "Take no more than three tablets."
+
+    assert errors(source, "Больше трёх таблеток не принимайте.", "ru") == set()
+    assert "negation" in errors(source, "Принимайте не менее трёх таблеток.", "ru")

@@ -97,18 +97,23 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
     cues = [cue for cue in cues if not _states(side, cue)]
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
+    firm = Covered(length, (cue[2:] for cue in side.found("polarity.negation")))
     back = side.found("polarity.turns_back")
     kept, turned = list[Pole](), dict[int, Cue | None]()
     for cue in cues:
         if cue.concept not in wanted and not free:
             continue
         signs_here = _nearest(cue, free, cues) if after else free
-        by = turned.get(cue.start) or _announced(cue, free, around)
-        by = by or _turned_by(side, cue, signs_here, around, after)
         neutral = _neutral(side.code, cue.concept.partition(".")[2])
-        if by is None and back and not neutral:
+        by = None if neutral else turned.get(cue.start) or _announced(cue, free, around)
+        by = by or _turned_by(side, cue, signs_here, around, after)
+        if by and by.concept == "polarity.joined" and firm.meets(cue.start, cue.end):
+            by = None  # ничего нельзя denies once
+        if by is None and back and not neutral and cue.concept not in BOUNDS:
             by = _turned_back(cue, free, back)
         turned[cue.start] = by
+        if kept and cue.concept in BOUNDS and kept[-1].values and kept[-1].cue[2:] == cue[2:]:
+            continue
         pole = _pole(side, cue, by, around, after) if cue.concept in wanted else None
         if pole:
             kept.append(pole._replace(signed=by is not None or signs.meets(cue.start, cue.end)))

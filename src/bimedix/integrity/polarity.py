@@ -15,6 +15,7 @@ Signs are words, by language and by strength:
 Words that have an opposite (`opposites.py`) are compared first; those that agree are counted no more.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache, reduce
@@ -268,6 +269,9 @@ def _alone(cues: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -
 
 def _joins(cue: Cue, other: Cue, lower: str) -> bool:
     """Tell whether two signs are one: sin que exista ninguna; or two: aucun, et des gens sans."""
+    between = lower[min(cue.end, other.end) : max(cue.start, other.start)]
+    if re.search(r", ?(?:and|but|y|pero|et|mais|и|но|а) ", between):
+        return False  # neither affected it, and no dose
     if other.concept != "polarity.without":
         return not (cue.start > other.end and lower[other.end] == "," and _begins(other, lower))
     return cue.start >= other.end and _COMMAS.isdisjoint(lower[other.end : cue.start])
