@@ -53,6 +53,10 @@ class Pole(NamedTuple):
     """False where a sign stands in its clause that may turn it, too."""
     values: frozenset[Fraction] = frozenset()
     """Of a bound: the number it is said of."""
+    apart: bool = False
+    """Words stand between one that denies and the negation that turned it: which is not an abnormal sign."""
+    maybe: Cue | None = None
+    """A negation before it in its clause that may turn it: none of the patients died."""
     signed: bool = False
     """A negation is a part of it, or turned it."""
     near: bool = False
@@ -98,6 +102,7 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
     closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     firm = Covered(length, (cue[2:] for cue in side.found("polarity.negation")))
+    around = around._replace(turning=free)
     back = side.found("polarity.turns_back")
     kept, turned = list[Pole](), dict[int, Cue | None]()
     for cue in cues:
@@ -171,14 +176,14 @@ _PARTICLE = 12
 
 def _longest(cues: Sequence[Cue], others: Sequence[Cue]) -> list[Cue]:
     """Keep the words that are no part of a longer one, nor of a phrase that says something else."""
-    longer = [*cues, *others]
-    longer.sort(key=_by_place)
     own, kept, last = frozenset(cues), list[Cue](), Cue("", "", -1, -1)
-    for cue in longer:
-        if cue.end > last.end or cue[2:] == last[2:]:  # cues that start later and end no later are inside
+    for cue in sorted([*cues, *others], key=_by_place):
+        inside = cue.end <= last.end and cue[2:] != last[2:]
+        if not inside:
             last = cue
-            if cue in own:
-                kept.append(cue)
+        again = last in own and cue.value == last.value and cue.concept not in BOUNDS
+        if cue in own and (not inside or again):
+            kept.append(cue)  # a longer one of another axis that says as much
     return kept
 
 
@@ -194,7 +199,11 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
     if cue.value == "also":
         return Pole(axis, False, cue, None, True, near=True)
     denied = (cue.value == "no") != (by is not None)
-    led = not after and _led(side, cue, by, around)  # in Japanese what stands before is of another word
+    before = [] if after else _led(side, cue, by, around)  # in Japanese that is of another word
+    led, maybe = (
+        bool(before),
+        next((sign for sign in before if by is None and _reaches(sign, cue, around)), None),
+    )
     if number is not None:
         after_it = cue._replace(end=max(cue.end, number.unit_end))  # больше трех таблеток не принимайте
         followed = not denied and any(
@@ -206,7 +215,9 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
         return Pole("bound", denied, cue, by, not (led or followed), frozenset(number.values))
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
     followed = not denied and _followed(side, cue, by, around, after)
-    return Pole(axis, denied, cue, by, not (alone or led or followed))
+    apart = cue.value == "no" and by is not None and _words(side.folded.lower[by.end : cue.start]) > 0
+    sure = not (alone or led or followed)
+    return Pole(axis, denied, cue, by, sure, apart=apart and not after, maybe=maybe)
 
 
 def _nearest(cue: Cue, signs: Sequence[Cue], words: Sequence[Cue]) -> list[Cue]:
@@ -228,14 +239,25 @@ def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after:
     if not before or cue.concept == BOUNDS[1] or not _one_clause(before[-1], cue, around, lower):
         return None
     gap = lower[before[-1].end : cue.start]
-    far = len(gap.split()) > _WORDS or (before[-1].concept == "polarity.without" and len(gap) > _PREPOSITION)
+    words = 0 if cue.concept in _QUANTITIES else _WORDS
+    far = _words(gap) > words or (before[-1].concept == "polarity.without" and len(gap) > _PREPOSITION)
     return None if far or (cue.value == "no" and _has_conjunction(gap, side.code)) else before[-1]
 
 
+_QUANTITIES = frozenset({"opposites.amount"})
+"""Axes whose words a negation turns only right before them: لم يعد معظم الخبراء denies no majority."""
 _WORDS = 2
 """Words between a negation and a word that it turns."""
 _PREPOSITION = 18
 """Characters between without and a word that it turns."""
+
+
+def _words(gap: str) -> int:
+    """Count the words of a gap; what is written together with a word beside it is a part of that word."""
+    return len(gap.split()) - (gap[:1] not in _SPACE) - (gap[-1:] not in _SPACE)
+
+
+_SPACE = frozenset(("", " ", "\u00a0", "\n"))
 
 
 def _has_conjunction(gap: str, code: str) -> bool:
@@ -255,14 +277,24 @@ def _one_clause(first: Cue, last: Cue, around: Around, lower: str) -> bool:
     return not any(first.end <= word.start < last.start for word in around.breaks)
 
 
-def _led(side: Side, cue: Cue, by: Cue | None, around: Around) -> bool:
-    """Tell whether another sign stands before a word in its clause; a soft one, near by."""
+def _reaches(sign: Cue, cue: Cue, around: Around) -> bool:
+    """Tell whether a negation may turn a word that stands some way behind it."""
+    plain = sign.concept in ("polarity.negation", "polarity.joined")
+    return plain and sign in around.turning and cue.start - sign.end <= _MAY_REACH
+
+
+_MAY_REACH = 45
+"""Characters between a negation and a word that it may turn."""
+
+
+def _led(side: Side, cue: Cue, by: Cue | None, around: Around) -> list[Cue]:
+    """Return the other signs before a word in its clause, of soft ones those near by."""
     lower = side.folded.lower
     near = (sign for sign in around.soft if cue.start - sign.end <= _NEAR[True])
     before = [sign for sign in (*around.firm, *near) if sign.end <= cue.start and sign is not by]
     if cue.value == "no":
         before = [sign for sign in before if not _has_conjunction(lower[sign.end : cue.start], side.code)]
-    return any(_one_clause(sign, cue, around, lower) for sign in before)
+    return [sign for sign in before if _one_clause(sign, cue, around, lower)]
 
 
 def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> bool:
@@ -271,12 +303,16 @@ def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool)
     near = [sign for sign in (*around.firm, *around.soft) if 0 <= sign.start - cue.end <= reach]
     near = [sign for sign in near if sign is not by and (after or sign.concept in _TURNING_BACK)]
     forward = _polarity(side.code, "forward")
-    near = [sign for sign in near if lower[sign.start : sign.end] not in forward]
+    near = [
+        sign
+        for sign in near
+        if lower[sign.start : sign.end] not in forward or not _words(lower[cue.end : sign.start])
+    ]
     near = [sign for sign in near if not _has_conjunction(lower[cue.end : sign.start], side.code)]
     return any(_one_clause(cue, sign, around, lower) for sign in near)
 
 
-_TURNING_BACK = ("polarity.negation", "polarity.denials", "polarity.soft")
+_TURNING_BACK = ("polarity.negation", "polarity.joined", "polarity.denials", "polarity.soft")
 
 
 def _in_sentence(cue: Cue, by: Cue | None, around: Around, lower: str) -> bool:
@@ -352,7 +388,7 @@ def turned(mine: Sequence[Pole], theirs: Sequence[Pole]) -> list[Turned]:
     for axis in dict.fromkeys(pole.axis for pole in mine if not pole.values):
         left, excuses = _of(axis, mine)
         right, other_excuses = _of(axis, theirs)
-        if not left or not right or not all(pole.sure for pole in (*left, *right)):
+        if not left or not right or not all(pole.sure and not pole.apart for pole in (*left, *right)):
             continue
         denied = sum(pole.denied for pole in left), sum(pole.denied for pole in right)
         excused = excuses if denied[0] > denied[1] else other_excuses
@@ -402,10 +438,25 @@ def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> Agreed:
                 rest.remove(same)
                 found.source.append(pole)
                 found.target.append(same)
+    for pole in [pole for pole in mine if pole not in found.source]:
+        other = next((o for o in rest if _may_say(pole, o)), None)
+        if other:
+            rest.remove(other)
+            found.source.append(pole._replace(by=pole.maybe or pole.by))
+            found.target.append(other._replace(by=other.maybe or other.by))
     for axis in {pole.axis for pole in found.source if not pole.values}:
         if len({pole.denied for pole in (*mine, *theirs) if pole.axis == axis and not pole.near}) == 1:
             found.again.extend(pole for pole in rest if pole.axis == axis)
     return found
+
+
+def _may_say(one: Pole, other: Pole) -> bool:
+    """Tell whether two words say the same if a negation of their clause turns one of them."""
+    if one.axis != other.axis or one.values or other.values or one.denied == other.denied:
+        return False
+    if one.near or other.near or one.signed or other.signed:
+        return False
+    return bool(one.maybe) != bool(other.maybe)
 
 
 def _same(one: Pole, other: Pole) -> bool:

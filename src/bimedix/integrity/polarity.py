@@ -396,7 +396,7 @@ def _dropped(source: Signs, target: Signs) -> bool:
     return (
         len(source.firm) > len(target.firm) + spare
         or (merged and bool(target.firm))
-        or plain > _all(target) - min(len(source.weak), len(target.weak))
+        or plain > _all(target) - min(_weak(source), _weak(target))
     )
 
 
@@ -426,7 +426,12 @@ def _silent(parts: Sequence[tuple[Signs, Signs]]) -> list[Cue]:
 
 
 def _all(found: Signs) -> int:
-    return sum(map(len, (found.firm, found.soft, found.weak, found.limits, found.idioms)))
+    return _weak(found) + sum(map(len, (found.firm, found.soft, found.limits, found.idioms)))
+
+
+def _weak(found: Signs) -> int:
+    """Return how many weak signs are there besides those that end a span of time."""
+    return sum(cue.concept != "polarity.limiting" for cue in found.weak)
 
 
 class Part(NamedTuple):
