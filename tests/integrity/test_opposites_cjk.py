@@ -45,6 +45,10 @@ def test_an_opposite_is_found_and_another_wording_is_not(
         ("zh", "No redness, swelling or itching.", "无红肿，亦无瘙痒。"),
         ("zh", "If complaints do not subside, call us.", "如不适未减轻，请来电。"),
         ("ja", "Do not cut it, and do not heat it.", "切断や加熱はしないこと。"),
+        ("ja", "He was afebrile and had no cough.", "発熱も咳もなかった。"),
+        ("zh", "Gout without diabetes.", "痛风，无糖尿病。"),
+        ("zh", "Allopurinol is taken at night.", "夜间服用别嘌醇。"),
+        ("ja", "Swallow it without chewing.", "噛まずに飲み込んでください。"),
         ("ja", "The stent was removed without difficulty.", "ステントは問題なく抜去できた。"),
     ],
 )

@@ -108,7 +108,7 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
     for cue in cues:
         if cue.concept not in wanted and not free:
             continue
-        signs_here = _nearest(cue, free, cues) if after else free
+        signs_here = _nearest(side, cue, free, cues) if after else free
         neutral = _neutral(side.code, cue.concept.partition(".")[2])
         by = None if neutral else turned.get(cue.start) or _announced(cue, free, around)
         by = by or _turned_by(side, cue, signs_here, around, after)
@@ -220,11 +220,19 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
     return Pole(axis, denied, cue, by, sure, apart=apart and not after, maybe=maybe)
 
 
-def _nearest(cue: Cue, signs: Sequence[Cue], words: Sequence[Cue]) -> list[Cue]:
-    """Return the next sign after a word, unless another word stands between: 装用中は使用しない."""
+def _nearest(side: Side, cue: Cue, signs: Sequence[Cue], words: Sequence[Cue]) -> list[Cue]:
+    """Return the next sign after a word, unless another word stands between that is no next one of a list:
+    装用中は使用しない, 発熱も咳もなかった.
+    """
     sign = next((sign for sign in signs if sign.start >= cue.end), None)
-    between = (word for word in words if word.value != "also" and sign and cue.end < word.start < sign.start)
-    return [sign] if sign and not any(word.end <= sign.start for word in between) else []
+    if sign is None or side.folded.lower.startswith(_LISTING, cue.end):
+        return [sign] if sign else []
+    between = (word for word in words if word.value != "also" and cue.end < word.start < sign.start)
+    return [] if any(word.end <= sign.start for word in between) else [sign]
+
+
+_LISTING = ("も", "や", "・", "または", "および", "あるいは")
+"""What follows the words of a Japanese list."""
 
 
 def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after: bool) -> Cue | None:

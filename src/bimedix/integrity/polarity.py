@@ -514,7 +514,8 @@ def _words(side: Side, spans: Sequence[tuple[int, int]]) -> str:
 def _rest(part: Part) -> tuple[Signs, Signs]:
     """Return the signs of both sides without those that agree."""
     both = agreed(part.mine, part.theirs)
-    source, target = part.source.without(_said(both.source)), part.target.without(_said(both.target))
+    source = part.source.without(_said(both.source))
+    target = part.target.without(_explained(both.target, part.theirs, source.spaced and part.target.spaced))
     listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
     source, target = source.softened(_said(listed)), target.softened(_said(both.again))
     target, source = _restricted(target, source)
@@ -542,6 +543,15 @@ def _restricted(one: Signs, other: Signs) -> tuple[Signs, Signs]:
 
 
 _RESTRICTING = ("polarity.restrictive", "polarity.scarce", "polarity.limiting")
+
+
+def _explained(agreed: Sequence[Pole], every: Sequence[Pole], spaced: bool) -> list[Cue]:
+    """Return words that agree, each with its negation; in Chinese and Japanese only if that turns no other
+    word, which does not: 発熱も咳もなかった.
+    """
+    said = _said(agreed)
+    needed = {pole.by for pole in every if pole.by and pole.cue not in said and not pole.near}
+    return said if spaced else [cue for cue in said if cue not in needed]
 
 
 def _said(found: Sequence[Pole]) -> list[Cue]:
