@@ -41,7 +41,7 @@ def test_an_opposite_is_found_and_another_wording_is_not(
 @pytest.mark.parametrize(
     "code, source, right",
     [
-        ("zh", "Come at once.", "请立即前来，不可耽搁。"),
+        ("zh", "Come immediately.", "请立即前来，不可耽搁。"),
         ("zh", "No redness, swelling or itching.", "无红肿，亦无瘙痒。"),
         ("zh", "If complaints do not subside, call us.", "如不适未减轻，请来电。"),
         ("ja", "Do not cut it, and do not heat it.", "切断や加熱はしないこと。"),
