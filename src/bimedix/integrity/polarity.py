@@ -272,6 +272,8 @@ def _joins(cue: Cue, other: Cue, lower: str) -> bool:
     between = lower[min(cue.end, other.end) : max(cue.start, other.start)]
     if re.search(r", ?(?:and|but|y|pero|et|mais|и|но|а) ", between):
         return False  # neither affected it, and no dose
+    if other.concept == "polarity.except" and cue.concept == "polarity.joined":
+        return False  # à moins qu'aucune
     if other.concept != "polarity.without":
         return not (cue.start > other.end and lower[other.end] == "," and _begins(other, lower))
     return cue.start >= other.end and _COMMAS.isdisjoint(lower[other.end : cue.start])
@@ -468,7 +470,7 @@ def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
     if not shared:
         return []
     firm = [*found.firm, *found.limits]
-    idle = ("polarity.restrictive", "polarity.limiting")
+    idle = ("polarity.restrictive", "polarity.limiting", "polarity.affixed")
     weak = found.weak if found.spaced else ()
     soft = [cue for cue in (*found.soft, *weak) if cue.concept not in idle]
     breaks = side.found("polarity.breaks")

@@ -77,7 +77,8 @@ def _quantities(number: Number) -> tuple[Hashable, ...]:
 def _other_time(a: Number, b: Number) -> bool:
     """Tell whether two numbers in words are of times of other units: two weeks, two months."""
     known = units()
-    written_out = all(len(n.unit) == 1 and n.unit_end > n.end and n.form != "ordinal" for n in (a, b))
+    counted = a.unit_end > a.end and a.form != "ordinal"  # the source has a number; شهرين is one word
+    written_out = counted and all(len(n.unit) == 1 and n.form != "ordinal" for n in (a, b))
     return written_out and a.unit != b.unit and all(known[n.unit[0]].dimension in TIME for n in (a, b))
 
 
