@@ -310,7 +310,9 @@ def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool)
     lower, reach = side.folded.lower, _NEAR[language(side.code).spaced]
     near = [sign for sign in (*around.firm, *around.soft) if 0 <= sign.start - cue.end <= reach]
     near = [sign for sign in near if sign is not by and (after or sign.concept in _TURNING_BACK)]
-    near = [sign for sign in near if sign.concept != "polarity.soft" or after or sign.start - cue.end <= _SOON]
+    near = [
+        sign for sign in near if sign.concept != "polarity.soft" or after or sign.start - cue.end <= _SOON
+    ]
     forward = _polarity(side.code, "forward")
     near = [
         sign

@@ -184,7 +184,10 @@ def signs(side: Side) -> Signs:
     denials, affixed = (
         [cue for cue in soft if cue.concept == name] for name in ("polarity.denials", "polarity.affixed")
     )
-    soft = sorted([*soft, *_unled(found("particles"), firm, lower, reach)], key=_START)
+    soft = sorted(
+        [*soft, *_unled(found("particles"), sorted([*firm, *bounded, *limits], key=_START), lower, reach)],
+        key=_START,
+    )
     said = _covered(lower, [*firm, *soft])
     weak = longest_of(side.found(*_WEAK))
     same = {(cue.start, cue.end) for cue in longer if cue.concept == "polarity.lookalikes"}
