@@ -144,7 +144,7 @@ def _polarity(code: str, name: str) -> frozenset[str]:
     return frozenset(plain_forms(code, "polarity", name))
 
 
-_CLOSED = frozenset({"unless", "regardless", "not_only"})
+_CLOSED = frozenset({"unless", "regardless", "not_only", "asymptomatic", "symptoms"})
 """Axes whose words hold a sign that turns nothing outside them: without a doctor's advice, do not."""
 
 

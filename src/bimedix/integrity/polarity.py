@@ -74,6 +74,8 @@ class Signs(NamedTuple):
     conjunctions: frozenset[str]
     spaced: bool
     """Words have spaces between them."""
+    breaks: Sequence[Cue]
+    """Words that end a clause."""
 
     def repeated(self, reach: int) -> int:
         """How many firm signs only repeat the one before: is not meant to and does not, لا سعال ولا حمى."""
@@ -89,7 +91,8 @@ class Signs(NamedTuple):
         gap = self.lower[one.end : other.start]
         alike = self.lower[one.start : one.end][-1] == self.lower[other.start : other.end][-1]
         alike = alike or not self.conjunctions.isdisjoint(gap)
-        return alike and len(gap) <= _LISTED and _CLAUSE_ENDS.isdisjoint(gap)
+        apart = any(one.end <= word.start < other.start for word in self.breaks if word.end <= other.start)
+        return alike and not apart and len(gap) <= _LISTED and _CLAUSE_ENDS.isdisjoint(gap)
 
     def _beside(self, one: Cue, other: Cue, reach: int) -> bool:
         """Tell whether two signs are near enough to be one: far off, if they are the same with a conjunction
@@ -142,7 +145,9 @@ class Signs(NamedTuple):
     def _of(self, found: Callable[[str], Sequence[Cue]]) -> "Signs":
         firm, denials, affixed, soft, weak, limits, idioms, merged = map(found, _LISTS)
         counted = firm, denials, affixed, soft, weak, limits, idioms, merged
-        return Signs(*counted, self.turning, self.bounded, self.lower, self.conjunctions, self.spaced)
+        return Signs(
+            *counted, self.turning, self.bounded, self.lower, self.conjunctions, self.spaced, self.breaks
+        )
 
 
 _LISTS = ("firm", "denials", "affixed", "soft", "weak", "limits", "idioms", "merged")
@@ -196,7 +201,9 @@ def signs(side: Side) -> Signs:
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
     lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
-    return Signs(*lists, lower, _conjunctions(side.code), language(side.code).spaced)
+    return Signs(
+        *lists, lower, _conjunctions(side.code), language(side.code).spaced, side.found("polarity.breaks")
+    )
 
 
 def _absorbed(side: Side, firm: list[Cue]) -> tuple[list[Cue], list[Cue]]:
