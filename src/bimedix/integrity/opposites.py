@@ -308,7 +308,8 @@ def _led(side: Side, cue: Cue, by: Cue | None, around: Around) -> list[Cue]:
 def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> bool:
     """Tell whether a sign right after a word may be its own: continuing is not advised."""
     lower, reach = side.folded.lower, _NEAR[language(side.code).spaced]
-    near = [sign for sign in (*around.firm, *around.soft) if 0 <= sign.start - cue.end <= reach]
+    near = [sign for sign in around.firm if 0 <= sign.start - cue.end <= reach]
+    near += [sign for sign in around.soft if 0 <= sign.start - cue.end <= _NEAR[False]]
     near = [sign for sign in near if sign is not by and (after or sign.concept in _TURNING_BACK)]
     near = [
         sign for sign in near if sign.concept != "polarity.soft" or after or sign.start - cue.end <= _SOON

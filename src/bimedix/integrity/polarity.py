@@ -46,6 +46,8 @@ _COMMAS = frozenset(",،，")
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
 
 
+_GOING_ON = frozenset({"لا", "not", "no", "не", "pas", "no one"})
+"""Negations that follow another one of their sentence without being a second: not seen and not heard."""
 _OR = frozenset({"or", "او", "o", "ou", "или"})
 """Conjunctions that do not go on with a negation: with or without."""
 
@@ -102,7 +104,12 @@ class Signs(NamedTuple):
         same = self.lower[one.start : one.end] == self.lower[other.start : other.end]
         conjunction = gap.split()[-1:] in [[word] for word in (*self.conjunctions - _OR, "و")]
         plain = other.concept == "polarity.negation" and _COMMAS.isdisjoint(gap)  # not: with and without
-        return len(gap) <= reach or (same and conjunction and plain)
+        again = same or other.concept != "polarity.negation" or self._goes_on(other)
+        return (len(gap) <= reach and again) or (same and conjunction and plain)
+
+    def _goes_on(self, cue: Cue) -> bool:
+        """Tell whether a sign is one that goes on with any other: لم يأكل ولا شرب."""
+        return self.lower[cue.start : cue.end] in _GOING_ON
 
     def _links(self, gap: str) -> bool:
         words = gap.split()
@@ -159,8 +166,11 @@ def signs(side: Side) -> Signs:
     idioms = side.found("polarity.idioms")
     limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
     bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)]
+    otherwise = [
+        cue for cue in side.found("polarity.otherwise") if _written(side, cue) in _otherwise(side.code)
+    ]
     numbered = [cue for cue in side.found("polarity.abbreviations") if _number_follows(side, cue)]
-    idle = {*idioms, *limits, *bounded, *numbered, *side.found("polarity.lookalikes")}
+    idle = {*idioms, *limits, *bounded, *numbered, *otherwise, *side.found("polarity.lookalikes")}
     longer = longest_of([*idle, *side.found(*_NEGATIONS)])
     passed = _covered(lower, [cue for cue in longer if cue in idle])
 
@@ -237,6 +247,12 @@ def _conjunctions(code: str) -> frozenset[str]:
 def _firm_as_written(code: str) -> frozenset[str]:
     """Return joined signs that are firm by a letter which folding takes away: ألا, but not إلا."""
     return frozenset(table(code).get("polarity", {}).get("as_written", ()))
+
+
+@cache
+def _otherwise(code: str) -> frozenset[str]:
+    """Return words for otherwise that folding makes equal to a negation: وإلا, but not وألا."""
+    return frozenset(table(code).get("polarity", {}).get("otherwise", ()))
 
 
 def _number_follows(side: Side, cue: Cue) -> bool:
@@ -345,6 +361,7 @@ def check_negation(pair: Pair) -> Findings:
         return
     parts = [_rest(part) for part in aligned]
     source, target = (reduce(Signs.joined_by, found) for found in zip(*parts, strict=True))
+    strict = "strict" in table(pair.target.code).get("polarity", {}).get("order", ())
     lost = [cue for mine, theirs in parts if _dropped(mine, theirs) for cue in mine.firm]
     new = [cue for mine, theirs in parts if _added(mine, theirs) for cue in theirs.firm]
     if _dropped(source, target) or (lost := _silent(parts)):
@@ -356,14 +373,17 @@ def check_negation(pair: Pair) -> Findings:
     elif _added(source, target) or (new := _silent([(theirs, mine) for mine, theirs in parts])):
         new = new or list(target.firm)
         text = f"the translation negates ({_quote(target, new)}), the source does not"
-        strict = "strict" in table(pair.target.code).get("polarity", {}).get("order", ())
         turned = [
             (theirs, mine)
             for (mine, theirs), part in zip(parts, aligned, strict=True)
             if strict or not part.source.firm  # a sentence that denies may be said with one sign more
         ]
-        severity = "error" if _unmet(turned) else "warning"
+        severity = "error" if _unmet(turned) or (strict and _overflows(aligned)) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
+    elif strict and _overflows(aligned):
+        new = [*target.firm, *_privatives(target)] or new
+        text = f"the translation negates ({_quote(target, new)}), the source does not"
+        yield pair.finding("negation", "error", text, (), [(cue.start, cue.end) for cue in new])
 
 
 def _answer(side: Side) -> str:
@@ -422,6 +442,10 @@ def _added(source: Signs, target: Signs) -> bool:
     )
 
 
+def _privatives(found: Signs) -> list[Cue]:
+    return [cue for cue in found.soft if cue.concept == "polarity.privatives"]
+
+
 def _silent(parts: Sequence[tuple[Signs, Signs]]) -> list[Cue]:
     """Return the firm signs of sentences without any sign on the other side, nor one to spare beside them."""
     lost: list[Cue] = []
@@ -455,6 +479,28 @@ class Part(NamedTuple):
     theirs: list[Pole]
     length: int
     """Characters of the source."""
+
+
+def _overflows(parts: Sequence[Part]) -> bool:
+    """Tell whether a translation has more signs that deny a word than a short source has signs of any kind:
+    for a language whose lists of privatives and of exceptions are complete.
+    """
+    if sum(part.length for part in parts) > _SHORT:
+        return False
+    source = [cue for part in parts for name in _LISTS for cue in getattr(part.source, name)]
+    idle = ("polarity.limiting", "polarity.restrictive")
+    have = sum(cue.concept not in idle for cue in dict.fromkeys(source))
+    if _NEGATIVE.search(parts[0].source.lower):
+        return False
+    target = [part.target for part in parts]
+    plain = (len(one.firm) - one.repeated(_FAR) - len(_exceptions(one)) for one in target)
+    return sum(plain) + sum(len(_privatives(one)) for one in target) > have
+
+
+_SHORT = 200
+"""Characters of a text in which every word that denies is one that the lists know."""
+_NEGATIVE = re.compile(r"\b(?:un|in|im|il|ir|non|dis|sub|mis|de|off|anti)-?[a-z]{5,}")
+"""English words that may deny by their first letters: inadvertently, subnational."""
 
 
 def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> list[Part]:
@@ -530,6 +576,10 @@ def _rest(part: Part) -> tuple[Signs, Signs]:
     target = part.target.without(_explained(both.target, part.theirs, source.spaced and part.target.spaced))
     listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
     source, target = source.softened(_said(listed)), target.softened(_said(both.again))
+    for unless in [cue for cue in target.firm if cue.concept == "polarity.except"]:
+        until = next((cue for cue in source.weak if cue.concept == "polarity.limiting"), None)
+        if until and not any(cue.concept == "polarity.except" for cue in source.firm):
+            source, target = source.without([until]), target.without([unless])
     target, source = _restricted(target, source)
     source, target = _restricted(source, target)
     return source, target
