@@ -1,13 +1,14 @@
 """Words with an opposite, denied or not: able and unable, قادر and عاجز, not able and غير قادر.
 
 A row of `[opposites]` in the data of a language is an axis, the same by name in all languages, with the words
-that deny (`no`), those that affirm (`yes`) and those that come near to affirming (`also`). A negation right
-before a word turns it. Two texts that name an axis equally often have to agree on how often it is denied,
-whatever words say so; so antonyms are found, and a negation that became a verb of refusal is no finding.
+that deny (`no`), those that affirm (`yes`), those that come near to affirming (`also`) and those that affirm
+and are never turned (`fixed`: 大半). A negation right before a word turns it. Two texts that name an axis
+equally often have to agree on how often it is denied, whatever words say so; so antonyms are found, and a
+negation that became a verb of refusal is no finding.
 
 The axis `bound` (`bound_verb` for verbs, which may stand far from their number, `after_bound` for words that
-follow it) is of numbers: at least is `yes`, at
-most is `no`, and each is compared with what the other side says of the same number.
+follow it) is of numbers: at least is `yes`, at most is `no`, and each is compared with what the other side
+says of the same number.
 """
 
 from collections.abc import Sequence
@@ -99,7 +100,7 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
     words = side.found(*(concept for concept in side.cues if concept.startswith(_SECTION)))
     cues = _longest(words, side.found("polarity.lookalikes", "polarity.idioms"))
     cues = [cue for cue in cues if not _states(side, cue)]
-    closed = Covered(length, (cue[2:] for cue in cues if cue.concept.partition(".")[2] in _CLOSED))
+    closed = Covered(length, (cue[2:] for cue in cues if _is_closed(cue, wanted)))
     free = [sign for sign in around.turning if not closed.meets(sign.start, sign.end)]
     firm = Covered(length, (cue[2:] for cue in side.found("polarity.negation")))
     around = around._replace(turning=free)
@@ -144,8 +145,15 @@ def _polarity(code: str, name: str) -> frozenset[str]:
     return frozenset(plain_forms(code, "polarity", name))
 
 
-_CLOSED = frozenset({"unless", "regardless", "not_only", "asymptomatic", "symptoms"})
+def _is_closed(cue: Cue, wanted: frozenset[str]) -> bool:
+    axis = cue.concept.partition(".")[2]
+    return axis in _CLOSED or (axis in _CLOSED_TOGETHER and cue.concept in wanted)
+
+
+_CLOSED = frozenset({"unless", "regardless", "not_only"})
 """Axes whose words hold a sign that turns nothing outside them: without a doctor's advice, do not."""
+_CLOSED_TOGETHER = frozenset({"asymptomatic", "symptoms", "not_all"})
+"""The same where both texts have such words: not every cough, 必ずしも."""
 
 
 def _announced(cue: Cue, free: Sequence[Cue], around: Around) -> Cue | None:
@@ -214,7 +222,7 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
         )
         return Pole("bound", denied, cue, by, not (led or followed), frozenset(number.values))
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
-    followed = not denied and _followed(side, cue, by, around, after)
+    followed = not denied and cue.value != "fixed" and _followed(side, cue, by, around, after)
     apart = cue.value == "no" and by is not None and _words(side.folded.lower[by.end : cue.start]) > 0
     sure = not (alone or led or followed)
     return Pole(axis, denied, cue, by, sure, apart=apart and not after, maybe=maybe)
@@ -237,7 +245,7 @@ _LISTING = ("も", "や", "・", "または", "および", "あるいは")
 
 def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after: bool) -> Cue | None:
     lower = side.folded.lower
-    if _neutral(side.code, cue.concept.partition(".")[2]):
+    if _neutral(side.code, cue.concept.partition(".")[2]) or cue.value == "fixed":
         return None
     if after:
         near = next((sign for sign in free if 0 <= sign.start - cue.end <= _BEHIND), None)
@@ -310,7 +318,8 @@ def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool)
     lower, reach = side.folded.lower, _NEAR[language(side.code).spaced]
     near = [sign for sign in around.firm if 0 <= sign.start - cue.end <= reach]
     near += [sign for sign in around.soft if 0 <= sign.start - cue.end <= _NEAR[False]]
-    near = [sign for sign in near if sign is not by and (after or sign.concept in _TURNING_BACK)]
+    back = _TURNING_BACK if language(side.code).spaced else _TURNING_BACK[:1]
+    near = [sign for sign in near if sign is not by and (after or sign.concept in back)]
     near = [
         sign for sign in near if sign.concept != "polarity.soft" or after or sign.start - cue.end <= _SOON
     ]
