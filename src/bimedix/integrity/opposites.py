@@ -116,7 +116,7 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
         if by and by.concept == "polarity.joined" and firm.meets(cue.start, cue.end):
             by = None  # ничего нельзя denies once
         if by is None and back and not neutral and cue.concept not in BOUNDS:
-            by = _turned_back(cue, free, back)
+            by = _turned_back(side, cue, free, back)
         turned[cue.start] = by
         if kept and cue.concept in BOUNDS and kept[-1].values and kept[-1].cue[2:] == cue[2:]:
             continue
@@ -170,12 +170,22 @@ def _announced(cue: Cue, free: Sequence[Cue], around: Around) -> Cue | None:
     )
 
 
-def _turned_back(cue: Cue, free: Sequence[Cue], back: Sequence[Cue]) -> Cue | None:
-    """Return the sign of a predicate right after a noun: осложнений не было, риска нет."""
-    near = [one for one in back if 0 < one.start - cue.end <= _PREDICATE]
+def _turned_back(side: Side, cue: Cue, free: Sequence[Cue], back: Sequence[Cue]) -> Cue | None:
+    """Return the sign of a predicate right after a noun (осложнений не было, риска нет), or in the clause of an
+    infinitive (исключить инфекцию тест не позволяет).
+    """
+    lower, end = side.folded.lower, cue.end
+    while end < len(lower) and lower[end].isalpha():
+        end += 1
+    infinitive = lower[cue.start : end].endswith(tuple(_polarity(side.code, "infinitives")) or ("\0",))
+    reach = _INFINITIVE if infinitive else _PREDICATE
+    near = [one for one in back if 0 < one.start - cue.end <= reach]
+    near = [one for one in near if _PAUSES.isdisjoint(lower[cue.end : one.start])]
     return next((sign for sign in free for one in near[:1] if one.start <= sign.start < one.end), None)
 
 
+_INFINITIVE = 50
+"""Characters between an infinitive and its predicate."""
 _PREDICATE = 14
 """Characters between a noun, its ending included, and a predicate that denies it."""
 _PARTICLE = 12
