@@ -171,7 +171,7 @@ def _announced(cue: Cue, free: Sequence[Cue], around: Around) -> Cue | None:
 
 
 def _turned_back(side: Side, cue: Cue, free: Sequence[Cue], back: Sequence[Cue]) -> Cue | None:
-    """Return the sign of a predicate right after a noun (осложнений не было, риска нет), or in the clause of an
+    """Return the sign of a predicate right after a noun (осложнений не было), or in the clause of an
     infinitive (исключить инфекцию тест не позволяет).
     """
     lower, end = side.folded.lower, cue.end
