@@ -11,8 +11,7 @@ follow it) is of numbers: at least is `yes`, at most is `no`, and each is compar
 says of the same number.
 """
 
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, plain_forms, table
 from bimedix.integrity.numbers import Number
 from bimedix.integrity.pair import Side
+from bimedix.integrity.units import base_quantity
 from bimedix.languages import language
 
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
@@ -52,7 +52,7 @@ class Pole(NamedTuple):
     """The negation that turned it."""
     sure: bool
     """False where a sign stands in its clause that may turn it, too."""
-    values: frozenset[Fraction] = frozenset()
+    values: frozenset[Hashable] = frozenset()
     """Of a bound: the number it is said of."""
     apart: bool = False
     """Words stand between one that denies and the negation that turned it: which is not an abnormal sign."""
@@ -192,6 +192,10 @@ _PARTICLE = 12
 """Characters between a particle and its verb."""
 
 
+_WHOLE = frozenset((*BOUNDS, *(f"{_SECTION}{axis}" for axis in _CLOSED)))
+"""Axes whose words are not said of a part of them: with or without food says nothing of without food."""
+
+
 def _longest(cues: Sequence[Cue], others: Sequence[Cue]) -> list[Cue]:
     """Keep the words that are no part of a longer one, nor of a phrase that says something else."""
     own, kept, last = frozenset(cues), list[Cue](), Cue("", "", -1, -1)
@@ -199,7 +203,7 @@ def _longest(cues: Sequence[Cue], others: Sequence[Cue]) -> list[Cue]:
         inside = cue.end <= last.end and cue[2:] != last[2:]
         if not inside:
             last = cue
-        again = last in own and cue.value == last.value and cue.concept not in BOUNDS
+        again = last in own and cue.value == last.value and not {cue.concept, last.concept} & _WHOLE
         if cue in own and (not inside or again):
             kept.append(cue)  # a longer one of another axis that says as much
     return kept
@@ -228,9 +232,10 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
             sign.concept == "polarity.negation"
             and 0 <= sign.start - after_it.end <= _NEAR[True]
             and _one_clause(after_it, sign, around, side.folded.lower)
+            and not side.folded.lower[sign.start - 1].isalpha()  # ولا begins another clause
             for sign in around.firm
         )
-        return Pole("bound", denied, cue, by, not (led or followed), frozenset(number.values))
+        return Pole("bound", denied, cue, by, not (led or followed), _quantities(number))
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
     followed = not denied and cue.value != "fixed" and _followed(side, cue, by, around, after)
     apart = cue.value == "no" and by is not None and _words(side.folded.lower[by.end : cue.start]) > 0
@@ -265,7 +270,8 @@ def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after:
     if not before or cue.concept == BOUNDS[1] or not _one_clause(before[-1], cue, around, lower):
         return None
     gap = lower[before[-1].end : cue.start]
-    words = 0 if cue.concept in _QUANTITIES else _WORDS
+    adjacent = cue.concept in _QUANTITIES or before[-1].concept == "polarity.privatives"
+    words = 0 if adjacent else _WORDS
     far = _words(gap) > words or (before[-1].concept == "polarity.without" and len(gap) > _PREPOSITION)
     return None if far or (cue.value == "no" and _has_conjunction(gap, side.code)) else before[-1]
 
@@ -384,11 +390,19 @@ def _firm(side: Side) -> list[Number]:
     return [number for number in side.numbers if number.form != "loose" or not number.unit]
 
 
+def _quantities(number: Number) -> frozenset[Hashable]:
+    """Return what a number says, in its own unit and in the base of it: half an hour, 30 minutes."""
+    base = (base_quantity(value, number.unit) for value in number.values if number.unit)
+    return frozenset((*number.values, *base))
+
+
 def _number(side: Side, cue: Cue, axis: str) -> Number | None:
     lower = side.folded.lower
     if axis in _TO_NUMBER:
-        reach = _SHORT if cue.end - cue.start <= _PREPOSITIONAL else _TO_NUMBER[axis]
+        preposition = axis == "bound" and cue.end - cue.start <= _PREPOSITIONAL
+        reach = _SHORT if preposition else _TO_NUMBER[axis]
         after = (n for n in _firm(side) if 0 <= n.start - cue.end <= reach)
+        after = (n for n in after if axis != "bound_verb" or n.form != "ordinal")
         return next((n for n in after if _PAUSES.isdisjoint(lower[cue.end : n.start])), None)
     if axis == "after_bound":
         before = [n for n in _firm(side) if n.end <= cue.start and cue.start - n.unit_end <= _FROM_NUMBER]

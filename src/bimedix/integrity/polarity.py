@@ -88,6 +88,14 @@ class Signs(NamedTuple):
             return sum(self._says_again(a, b) for a, b in near)
         return sum(self._links(self.lower[a.end : b.start]) for a, b in near if self._beside(a, b, reach))
 
+    def echoes(self, cues: Sequence[Cue]) -> list[Cue]:
+        """Return the firm signs that only repeat a limit among some cues: ألا يقل عمره ... ولا وزنه."""
+        said = _covered(self.lower, cues)
+        both = sorted([*self.firm, *self.limits], key=_START)
+        pairs = [(a, b) for a, b in pairwise(both) if said.meets(a.start, a.end) and a in self.limits]
+        linked = (b for a, b in pairs if b in self.firm and self._beside(a, b, _CLOSE))
+        return [b for b in linked if self.lower[b.start - 1] == "و"]
+
     def _says_again(self, one: Cue, other: Cue) -> bool:
         """Tell whether a sign is said again for the next of a list, without spaces: 无红肿，亦无渗液."""
         gap = self.lower[one.end : other.start]
@@ -209,7 +217,7 @@ def signs(side: Side) -> Signs:
     weak = [cue for cue in weak if (cue.start, cue.end) in same or not passed.meets(cue.start, cue.end)]
     weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
-    turning = sorted([*found("negation", "without", "privatives"), *own_joined, *apart], key=_START)
+    turning = longest_of([*found("negation", "without", "privatives"), *own_joined, *apart])
     lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
     return Signs(
         *lists, lower, _conjunctions(side.code), language(side.code).spaced, side.found("polarity.breaks")
@@ -573,15 +581,16 @@ def _rest(part: Part) -> tuple[Signs, Signs]:
     """Return the signs of both sides without those that agree."""
     both = agreed(part.mine, part.theirs)
     source = part.source.without(_said(both.source))
-    target = part.target.without(_explained(both.target, part.theirs, source.spaced and part.target.spaced))
+    said = _explained(both.target, part.theirs, source.spaced and part.target.spaced)
+    target = part.target.without([*said, *part.target.echoes(said)])
     listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
     source, target = source.softened(_said(listed)), target.softened(_said(both.again))
     for unless in [cue for cue in target.firm if cue.concept == "polarity.except"]:
         until = next((cue for cue in source.weak if cue.concept == "polarity.limiting"), None)
         if until and not any(cue.concept == "polarity.except" for cue in source.firm):
             source, target = source.without([until]), target.without([unless])
-    target, source = _restricted(target, source)
-    source, target = _restricted(source, target)
+    target, source = _restricted(target, source, ends=True)
+    source, target = _restricted(source, target, ends=False)
     return source, target
 
 
@@ -593,18 +602,21 @@ def _listed(lower: str, one: Pole, other: Pole) -> bool:
     return near and said == again and "and" in gap.split()
 
 
-def _restricted(one: Signs, other: Signs) -> tuple[Signs, Signs]:
+def _restricted(one: Signs, other: Signs, *, ends: bool) -> tuple[Signs, Signs]:
     """Return both without the negations with an exception or an end that meet a word without a negation:
-    لا ... إلا and only, not ... until and 才.
+    لا ... إلا and only, not ... until and 才. `ends`: a span of time that ends is such a word, too.
     """
     for firm, end in _exceptions(one):
-        only = next((cue for cue in other.weak if cue.concept in _RESTRICTING), None)
+        only = next(
+            (cue for cue in other.weak if cue.concept in _RESTRICTING[ends or not other.spaced]), None
+        )
         if only and not any(cue.start < only.start for cue in (*other.firm, *other.denials)):
             one, other = one.without([firm, end]), other.without([only])
     return one, other
 
 
-_RESTRICTING = ("polarity.restrictive", "polarity.scarce", "polarity.limiting")
+_ONLY = ("polarity.restrictive", "polarity.scarce")
+_RESTRICTING = {False: _ONLY, True: (*_ONLY, "polarity.limiting")}
 
 
 def _explained(agreed: Sequence[Pole], every: Sequence[Pole], spaced: bool) -> list[Cue]:
