@@ -408,7 +408,8 @@ def _unmet(parts: Sequence[tuple[Signs, Signs]]) -> bool:
     """Tell whether the evidence is strong: one side of some sentences has more signs than all that may stand
     for them on the other.
     """
-    return any(_count(mine) > _count(theirs) + _spare(mine, theirs) for mine, theirs in parts)
+    uneven = (pair for pair in parts if pair[0].denials or len(pair[0].firm) != len(pair[1].firm))
+    return any(_count(mine) > _count(theirs) + _spare(mine, theirs) for mine, theirs in uneven)
 
 
 def _count(found: Signs) -> int:
