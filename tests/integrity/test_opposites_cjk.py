@@ -57,6 +57,35 @@ def test_what_is_said_twice_or_once_for_a_list_is_no_finding(code: str, source: 
     assert "negation" not in errors(source, right, code)
 
 
+def test_a_word_that_denies_by_itself_wants_a_denial() -> None:
+    """Missed is said by no sentence without any sign; on the first film, found is its opposite."""
+    source = "The polyp was missed on the first film."
+
+    assert "negation" not in errors(source, "首次X线片漏诊了息肉。", "zh")
+    assert "negation" in errors(source, "首次X线片即发现息肉。", "zh")
+
+
+def test_most_who_did_not_are_most() -> None:
+    """A negation turns ほとんど, and not 大半."""
+    source = "Most of the guests did not return."
+
+    assert "negation" not in errors(source, "客の大半は戻らなかった。", "ja")
+    assert "negation" in errors("Hardly any guests returned.", "客の大半が戻った。", "ja")
+
+
+@pytest.mark.parametrize(
+    "code, source, right, wrong",
+    [
+        ("zh", "No. Take it off first.", "不可以。先取下来。", "可以。先取下来。"),
+        ("ja", "No. Take it off first.", "いいえ。まず外してください。", "はい。まず外してください。"),
+    ],
+)
+def test_an_answer_stays_what_it_was(code: str, source: str, right: str, wrong: str) -> None:
+    """No is not yes."""
+    assert "negation" not in errors(source, right, code)
+    assert "negation" in errors(source, wrong, code)
+
+
 @pytest.mark.parametrize(
     "code, source, right, wrong",
     [

@@ -388,6 +388,10 @@ def check_negation(pair: Pair) -> Findings:
         ]
         severity = "error" if _unmet(turned) or (strict and _overflows(aligned)) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
+    elif lonely := _unsaid(pair, aligned):
+        said = [(cue.start, cue.end) for cue in lonely]
+        text = f"what the source denies ({_words(pair.source, said)}) is not denied in the translation"
+        yield pair.finding("negation", "error", text, said)
     elif strict and _overflows(aligned):
         new = [*target.firm, *_privatives(target)] or new
         text = f"the translation negates ({_quote(target, new)}), the source does not"
@@ -488,6 +492,26 @@ class Part(NamedTuple):
     theirs: list[Pole]
     length: int
     """Characters of the source."""
+    spans: tuple[tuple[int, int], tuple[int, int]]
+    """Where both stand."""
+
+
+def _unsaid(pair: Pair, parts: Sequence[Part]) -> list[Cue]:
+    """Return words that deny by themselves (stopped, missed, excluded) in sentences whose translation has no sign
+    and no word that denies.
+    """
+    lost: list[Cue] = []
+    denying = pair.source.found("polarity.outright")
+    names = [name for name in pair.target.cues if name.startswith("opposites.")]
+    there = [cue for cue in pair.target.found(*names) if cue.value == "no"] if denying else []
+    for part in parts:
+        start, end = part.spans[0]
+        mine = [cue for cue in denying if start <= cue.start < end]
+        first, last = part.spans[1]
+        silent = not _all(part.target) and not any(first <= cue.start < last for cue in there)
+        if mine and silent and not part.source.firm and not part.source.idioms:
+            lost += mine
+    return lost
 
 
 def _overflows(parts: Sequence[Part]) -> bool:
@@ -517,8 +541,9 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
     mine, theirs = _poles(pair.source, source, shared), _poles(pair.target, target, shared)
     ends, other_ends = pair.source.sentence_ends, pair.target.sentence_ends
     if len(ends) != len(other_ends) or len(ends) < 2:
-        return [Part(source, target, mine, theirs, len(source.lower))]
-    spans = zip(pairwise((0, *ends)), pairwise((0, *other_ends)), strict=True)
+        spans = (0, len(source.lower)), (0, len(target.lower))
+        return [Part(source, target, mine, theirs, len(source.lower), spans)]
+    stretches = zip(pairwise((0, *ends)), pairwise((0, *other_ends)), strict=True)
     return [
         Part(
             source.within(*here),
@@ -526,8 +551,9 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
             _within(mine, *here),
             _within(theirs, *there),
             here[1] - here[0],
+            (here, there),
         )
-        for here, there in spans
+        for here, there in stretches
     ]
 
 
