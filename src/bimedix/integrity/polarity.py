@@ -354,13 +354,14 @@ def check_negation(pair: Pair) -> Findings:
     account for; each firm sign of the translation has to meet any sign, or take back a soft one of its own.
     Texts with as many sentences on both sides are compared sentence by sentence, too.
     """
-    source, target = signs(pair.source), signs(pair.target)
-    shared = named_by_both(pair.source, pair.target)
-    if not (shared or source.firm or source.denials or source.limits or target.firm):
-        return
     answers = _answer(pair.source), _answer(pair.target)
     if all(answers) and answers[0] != answers[1]:
         yield pair.finding("negation", "error", f"the answer {answers[0]} became {answers[1]}")
+        return
+    source, target = signs(pair.source), signs(pair.target)
+    shared = named_by_both(pair.source, pair.target)
+    outright = pair.source.found("polarity.outright")
+    if not (shared or source.firm or source.denials or source.limits or target.firm or outright):
         return
     aligned = _parts(pair, source, target, shared)
     against = _contradiction(pair, aligned)
@@ -497,8 +498,8 @@ class Part(NamedTuple):
 
 
 def _unsaid(pair: Pair, parts: Sequence[Part]) -> list[Cue]:
-    """Return words that deny by themselves (stopped, missed, excluded) in sentences whose translation has no sign
-    and no word that denies.
+    """Return words that deny by themselves (stopped, missed, excluded) in sentences whose translation has no
+    sign and no word that denies.
     """
     lost: list[Cue] = []
     denying = pair.source.found("polarity.outright")
