@@ -237,3 +237,30 @@ def test_words_may_stand_between_a_number_and_its_unit() -> None:
     assert ("20", "cL") in read("20 cl d'eau", "fr")
     assert ("84", "mmHg") in read("84 mm de mercure", "fr")
     assert ("18000", "count/uL") in read("白血球数1万8000/µL", "ja")
+
+
+@pytest.mark.parametrize(
+    ("source", "right", "wrong", "code"),
+    [
+        ("Repeat the test every six months.", "Refaire le test deux fois par an.", "trois fois", "fr"),
+        ("Apply for a fortnight.", "Aplíquese durante quince días.", "trece días", "es"),
+        ("Three in ten came back.", "Volvió el 30 % de ellos.", "el 40 %", "es"),
+        ("Platelets 150,000/mm³.", "Plaquettes : 150 G/L.", "15 G/L", "fr"),
+        ("The dose is 5 mg/kg.", "Доза составляет 5 мг/кг.", "5 мг", "ru"),
+        ("Come back in two weeks.", "Приходите через две недели.", "два месяца", "ru"),
+        ("Dissolve one sachet in water.", "Dissoudre un sachet dans l'eau.", "deux sachets", "fr"),
+    ],
+)
+def test_an_amount_may_be_said_in_another_way_but_not_be_another(
+    source: str, right: str, wrong: str, code: str
+) -> None:
+    """Twice a year is every six months; three times a year is not."""
+    was = {
+        "trois fois": "deux fois", "trece días": "quince días", "el 40 %": "el 30 %", "15 G/L": "150 G/L",
+        "5 мг": "5 мг/кг", "два месяца": "две недели", "deux sachets": "un sachet",
+    }[wrong]  # fmt: skip
+
+    assert not [one for one in check_texts(source, right, "en", code) if one.severity == "error"]
+    assert [
+        one for one in check_texts(source, right.replace(was, wrong), "en", code) if one.severity == "error"
+    ]

@@ -322,6 +322,17 @@ class FrequencyMatch(NamedTuple):
     target: list[Frequency]
 
 
+def _in_months(one: Frequency) -> frozenset[Fraction]:
+    """Return rates with intervals from four weeks on in half months: every 6 months is twice a year."""
+    return frozenset(
+        Fraction(1, 15 * max(2, round(2 / (rate * _MONTH)))) if rate and rate <= _FOUR_WEEKS else rate
+        for rate in one.per_day
+    )
+
+
+_MONTH, _FOUR_WEEKS = Fraction(365, 12), Fraction(1, 28)
+
+
 def match_frequencies(pair: Pair) -> FrequencyMatch:
     """Match equal frequencies, firm ones first."""
     left, right = pair.source.once(frequencies), pair.target.once(frequencies)
@@ -330,10 +341,10 @@ def match_frequencies(pair: Pair) -> FrequencyMatch:
         by_rate: dict[frozenset[Fraction], deque[Frequency]] = defaultdict(deque)
         for theirs in right:
             if theirs.firm or not firm:
-                by_rate[theirs.per_day].append(theirs)
+                by_rate[_in_months(theirs)].append(theirs)
         for mine in left:
-            if (mine.firm or not firm) and by_rate[mine.per_day]:
-                equal.append((mine, by_rate[mine.per_day].popleft()))
+            if (mine.firm or not firm) and by_rate[_in_months(mine)]:
+                equal.append((mine, by_rate[_in_months(mine)].popleft()))
         done = {id(one) for match in equal for one in match}
         left = [one for one in left if id(one) not in done]
         right = [one for one in right if id(one) not in done]

@@ -94,6 +94,7 @@ _NO_CUES = {
     "within",
     "ones",
     "ratio",
+    "rounded_days",
     "one_after",
     "between",
     "and",

@@ -136,6 +136,7 @@ class NumberReader:
         self.links = self.joins | frozenset(plain_forms(code, "options", "joins"))
         self.ranges = frozenset(plain_forms(code, "numbers", "range")) or frozenset("-")
         self._part = _part_pattern(code)
+        self.rounded = own.get("rounded_days", {})
         self.ratio = plain_forms(code, "numbers", "ratio")
         self._after = frozenset(plain_forms(code, "numbers", "one_after"))
         self._of = _of_pattern(code)
@@ -217,6 +218,8 @@ class NumberReader:
             unit, _, unit_end = self.units.read(lower, end)
             if not unit and any(lower.endswith(sign, 0, start) for sign in self.percent_before):
                 unit = ("percent",)
+            if unit == ("g", "L") and text.cased[end:unit_end].strip().startswith("G"):
+                unit, values = ("count", "L"), tuple(value * 10**9 for value in values)  # giga per litre
             if _YEAR_BEFORE.search(lower, max(0, start - 5), start) and end - start == 2:
                 values = (*values, values[0] + 100 * int(lower[start - 5 : start - 3]))
             if lower.startswith(self.centuries, end) or lower.startswith(self.centuries, end + 1):
@@ -350,7 +353,9 @@ class NumberReader:
             name = self.units.lookup(lower[: group[0].start].rstrip().rpartition(" ")[2])
             unit = (name,) if name else ()
         form: Form = "loose" if alone and (value <= 2 or group[0].concept == "numbers.scales") else "word"
-        return Number((value,), unit, form, group[0].start, end, unit_end)
+        other = self.rounded.get(str(value)) if unit == ("day",) else None
+        values = (value, Fraction(other)) if other else (value,)
+        return Number(values, unit, form, group[0].start, end, unit_end)
 
     def _cjk(self, lower: str) -> list[Number]:
         found: list[Number] = []
@@ -401,9 +406,10 @@ class NumberReader:
             taken = Covered(len(lower), ((number.start, number.unit_end) for number in whole))
         counted = Covered(len(lower), ((n.end, n.unit_end) for n in numbers if n.end < n.unit_end))
         for cue in cues.get("numbers.quantities", ()):
-            value, unit = cue.value.split()
+            *values, unit = cue.value.split()
             if not taken.meets(cue.start, cue.end) and not counted.meets(cue.start, cue.end):
-                whole.append(Number((Fraction(value),), (unit,), "word", cue.start, cue.end, cue.end))
+                amounts = tuple(map(Fraction, values))
+                whole.append(Number(amounts, (unit,), "word", cue.start, cue.end, cue.end))
                 taken.add(cue.start, cue.end)
         words = Covered(len(lower), ((n.start, n.end - 1) for n in numbers if n.form == "word"))
         whole += [
@@ -487,7 +493,7 @@ class NumberReader:
     def _sums(self, lower: str, numbers: list[Number]) -> list[Number]:
         """Return the sums of times that follow each other: 2 hours 30 minutes, 4 heures 30."""
         known = units()
-        timed = sorted((n for n in numbers if n.unit or n.form == "digits"), key=lambda n: n.start)
+        timed = sorted((n for n in numbers if n.unit or n.form in ("digits", "word")), key=lambda n: n.start)
         found = []
         for first, second in pairwise(timed):
             if len(first.unit) != 1 or known[first.unit[0]].dimension not in TIME:
