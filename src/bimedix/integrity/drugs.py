@@ -8,7 +8,7 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import combinations, pairwise
 from typing import NamedTuple
@@ -57,6 +57,7 @@ class DrugReader:
         """Names are written by their sound, or as they are."""
         self.by_sound = self.spoken and self.code != "en"
         self._names = Matcher(code, self._forms())
+        self._known = lru_cache(maxsize=65536)(self._by_sound)
         self._sounds = {
             heard: drug
             for drug in _table()
@@ -80,12 +81,15 @@ class DrugReader:
 
     def _heard(self, lower: str) -> Iterator[Cue]:
         for match in _WORD.finditer(lower):
-            for start in _stems(match.group()):
-                heard = consonants(match.group()[start:])
-                drug = self._sounds.get(heard) if len(heard) >= _FEWEST else None
-                if drug:
-                    yield Cue("drug", drug, match.start(), match.end())
-                    break
+            drug = self._known(match.group())
+            if drug:
+                yield Cue("drug", drug, match.start(), match.end())
+
+    def _by_sound(self, word: str) -> str | None:
+        """Return the drug that a word sounds like."""
+        heard = (consonants(word[start:]) for start in _stems(word))
+        known = (self._sounds.get(sound) for sound in heard if len(sound) >= _FEWEST)
+        return next(filter(None, known), None)
 
 
 def _stems(word: str) -> Iterator[int]:
@@ -220,10 +224,12 @@ def check_drugs(pair: Pair) -> Findings:
 
 def _moved(pair: Pair, mine: dict[str, Named], theirs: dict[str, Named]) -> bool:
     """Tell whether two drugs have changed sentences."""
+    both = [drug for drug in mine if drug in theirs]
+    if len(both) < 2:
+        return False
     ends, other_ends = pair.source.sentence_ends, pair.target.sentence_ends
     if len(ends) != len(other_ends) or len(ends) < 2:
         return False
-    both = [drug for drug in mine if drug in theirs]
     places = [
         (bisect_right(ends, mine[drug].cue.start), bisect_right(other_ends, theirs[drug].cue.start))
         for drug in both

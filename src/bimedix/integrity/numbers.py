@@ -75,6 +75,7 @@ _LONGEST = 60
 """Characters above which a run of digits is no number (sequences, hashes)."""
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3}){1,4})(?![\d]|[.,]\d)")
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅛": "1/8"}
+_VULGARS = re.compile(f"[{''.join(_VULGAR)}]")
 _FRACTION = re.compile(r"(?<![\d/.,])([123])/([2345])(?![\d/.,])")
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 _ROMANS = re.compile(r"(?<!\w)(?=[IVX]{2})X{0,3}(?:IX|IV|V?I{0,3})(?!\w)")
@@ -267,9 +268,8 @@ class NumberReader:
                         start, _, factors, _ = found.pop()
                         values = tuple(factor * values[0] for factor in factors)
                 found.append((start, end, values, "digits"))
-        for index, char in enumerate(lower):
-            if char in _VULGAR:
-                found.append((index, index + 1, (Fraction(_VULGAR[char]),), "digits"))
+        for match in _VULGARS.finditer(lower):
+            found.append((*match.span(), (Fraction(_VULGAR[match.group()]),), "digits"))
         return found
 
     def _split(self, written: str, start: int) -> list[tuple[int, str]]:
