@@ -9,10 +9,10 @@ Signs are words, by language and by strength:
   *denials*, rules out), and a translator may put one for a firm sign;
 - *weak* ones (only, few, until) are at times said with a negation, and *limits* (no more than) without;
 - *idioms* hold a sign and deny nothing (not only, لا سيما, 不仅), *lookalikes* look like a sign (unit, 性别);
-- *privatives* are soft and turn the word after them (غير, عدم); *restrictive*, *scarce* and *limiting* words are
-  weak and say what a negation with an exception says: only, hardly, until, لا ... إلا (*exceptions*);
-- *answers* open an answer (yes, no), *breaks* end a clause (if, but), *otherwise* and *abbreviations* only look
-  like a sign as they are written (وإلا, no. 5), *axes* are those whose words for no are soft signs.
+- *privatives* are soft and turn the word after them (غير, عدم); *restrictive*, *scarce* and *limiting* words
+  are weak and say what a negation with an exception says: only, hardly, until, لا ... إلا (*exceptions*);
+- *answers* open an answer (yes, no), *breaks* end a clause (if, but), *otherwise* and *abbreviations* look
+  like a sign until one sees how they are written (وإلا, no. 5), *axes* name opposites whose `no` is a soft sign.
 
 Words that have an opposite (`opposites.py`) are compared first; those that agree are counted no more.
 """
