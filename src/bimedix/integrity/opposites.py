@@ -53,7 +53,9 @@ class Pole(NamedTuple):
     sure: bool
     """False where a sign stands in its clause that may turn it, too."""
     values: frozenset[Hashable] = frozenset()
-    """Of a bound: the number it is said of."""
+    """Of a bound: the number it is said of, as it is written and in base units."""
+    exact: frozenset[Hashable] = frozenset()
+    """In base units only, where it has a unit."""
     apart: bool = False
     """Words stand between one that denies and the negation that turned it: which is not an abnormal sign."""
     maybe: Cue | None = None
@@ -235,9 +237,12 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
             and not side.folded.lower[sign.start - 1].isalpha()  # ولا begins another clause
             for sign in around.firm
         )
-        return Pole("bound", denied, cue, by, not (led or followed), _quantities(number))
+        exact = _quantities(number)
+        values = exact | frozenset(number.values)
+        return Pole("bound", denied, cue, by, not (led or followed), values, exact)
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
-    followed = not denied and cue.value != "fixed" and _followed(side, cue, by, around, after)
+    counted = cue.concept in _QUANTITIES  # which a negation behind them leaves as they are
+    followed = not (denied or counted) and cue.value != "fixed" and _followed(side, cue, by, around, after)
     apart = cue.value == "no" and by is not None and _words(side.folded.lower[by.end : cue.start]) > 0
     sure = not (alone or led or followed)
     return Pole(axis, denied, cue, by, sure, apart=apart and not after, maybe=maybe)
@@ -335,7 +340,11 @@ def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool)
     near = [sign for sign in around.firm if 0 <= sign.start - cue.end <= reach]
     near += [sign for sign in around.soft if 0 <= sign.start - cue.end <= _NEAR[False]]
     back = _TURNING_BACK if language(side.code).spaced else _TURNING_BACK[:1]
-    near = [sign for sign in near if sign is not by and (after or sign.concept in back)]
+    near = [
+        sign
+        for sign in near
+        if sign is not by and (after or sign.concept in back or sign.concept.startswith(_SECTION))
+    ]
     near = [
         sign for sign in near if sign.concept != "polarity.soft" or after or sign.start - cue.end <= _SOON
     ]
@@ -351,7 +360,7 @@ def _followed(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool)
 
 _SOON = 14
 """Characters after a word within which a soft sign may be its own: continuing is discouraged."""
-_TURNING_BACK = ("polarity.negation", "polarity.joined", "polarity.denials", "polarity.soft")
+_TURNING_BACK = tuple(f"polarity.{name}" for name in ("negation", "joined", "denials", "soft", "privatives"))
 
 
 def _in_sentence(cue: Cue, by: Cue | None, around: Around, lower: str) -> bool:
@@ -391,9 +400,8 @@ def _firm(side: Side) -> list[Number]:
 
 
 def _quantities(number: Number) -> frozenset[Hashable]:
-    """Return what a number says, in its own unit and in the base of it: half an hour, 30 minutes."""
-    base = (base_quantity(value, number.unit) for value in number.values if number.unit)
-    return frozenset((*number.values, *base))
+    """Return what a number says in the base of its unit (half an hour, 30 minutes), or without one."""
+    return frozenset(base_quantity(v, number.unit) if number.unit else v for v in number.values)
 
 
 def _number(side: Side, cue: Cue, axis: str) -> Number | None:
@@ -430,7 +438,7 @@ def turned(mine: Sequence[Pole], theirs: Sequence[Pole]) -> list[Turned]:
         for one in mine
         for other in theirs
         if one.values and one.sure and other.sure and one.denied != other.denied
-        and one.values & other.values and _alone(one, mine) and _alone(other, theirs)
+        and _of_one_number(one, other, mine, theirs)
     ]  # fmt: skip
     for axis in dict.fromkeys(pole.axis for pole in mine if not pole.values):
         left, excuses = _of(axis, mine)
@@ -450,9 +458,12 @@ def _of(axis: str, found: Sequence[Pole]) -> tuple[list[Pole], bool]:
     return [pole for pole in own if not pole.near], any(pole.near for pole in own)
 
 
-def _alone(bound: Pole, others: Sequence[Pole]) -> bool:
-    """Tell whether a number has one bound only."""
-    return sum(bool(other.values & bound.values) for other in others) == 1
+def _of_one_number(one: Pole, other: Pole, mine: Sequence[Pole], theirs: Sequence[Pole]) -> bool:
+    """Tell whether two bounds are of the same number, which has no other bound on its side."""
+    if said := one.exact & other.exact:
+        return all(sum(bool(pole.exact & said) for pole in side) == 1 for side in (mine, theirs))
+    said = one.values & other.values
+    return bool(said) and all(sum(bool(pole.values & said) for pole in side) == 1 for side in (mine, theirs))
 
 
 def _contradict(left: Sequence[Pole], right: Sequence[Pole]) -> bool:

@@ -12,7 +12,7 @@ Signs are words, by language and by strength:
 - *privatives* are soft and turn the word after them (غير, عدم); *restrictive*, *scarce* and *limiting* words
   are weak and say what a negation with an exception says: only, hardly, until, لا ... إلا (*exceptions*);
 - *answers* open an answer (yes, no), *breaks* end a clause (if, but), *otherwise* and *abbreviations* look
-  like a sign until one sees how they are written (وإلا, no. 5), *axes* name opposites whose `no` is a soft sign.
+  like a sign until one sees how they are written (وإلا, no. 5), *axes* name opposites whose `no` is soft.
 
 Words that have an opposite (`opposites.py`) are compared first; those that agree are counted no more.
 """
@@ -389,13 +389,13 @@ def check_negation(pair: Pair) -> Findings:
             for (mine, theirs), part in zip(parts, aligned, strict=True)
             if strict or not part.source.firm  # a sentence that denies may be said with one sign more
         ]
-        severity = "error" if _unmet(turned) or (strict and _overflows(aligned)) else "warning"
+        severity = "error" if _unmet(turned) or (strict and _overflows(aligned, target)) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
     elif lonely := _unsaid(pair, aligned):
         said = [(cue.start, cue.end) for cue in lonely]
         text = f"what the source denies ({_words(pair.source, said)}) is not denied in the translation"
         yield pair.finding("negation", "error", text, said)
-    elif strict and _overflows(aligned):
+    elif strict and _overflows(aligned, target):
         new = [*target.firm, *_privatives(target)] or new
         text = f"the translation negates ({_quote(target, new)}), the source does not"
         yield pair.finding("negation", "error", text, (), [(cue.start, cue.end) for cue in new])
@@ -517,9 +517,10 @@ def _unsaid(pair: Pair, parts: Sequence[Part]) -> list[Cue]:
     return lost
 
 
-def _overflows(parts: Sequence[Part]) -> bool:
+def _overflows(parts: Sequence[Part], target: Signs) -> bool:
     """Tell whether a translation has more signs that deny a word than a short source has signs of any kind:
-    for a language whose lists of privatives and of exceptions are complete.
+    for a language whose lists of privatives and of exceptions are complete. Signs of the target that agree
+    with a word of the source are not among its rest.
     """
     if sum(part.length for part in parts) > _SHORT:
         return False
@@ -528,9 +529,8 @@ def _overflows(parts: Sequence[Part]) -> bool:
     have = sum(cue.concept not in idle for cue in dict.fromkeys(source))
     if _NEGATIVE.search(parts[0].source.lower):
         return False
-    target = [part.target for part in parts]
-    plain = (len(one.firm) - one.repeated(_FAR) - len(_exceptions(one)) for one in target)
-    return sum(plain) + sum(len(_privatives(one)) for one in target) > have
+    denied = len(target.firm) - target.repeated(_FAR) - len(_exceptions(target))
+    return denied + len(_privatives(target)) > have
 
 
 _SHORT = 200
@@ -665,8 +665,10 @@ def _said(found: Sequence[Pole]) -> list[Cue]:
 def _exceptions(found: Signs) -> list[tuple[Cue, Cue]]:
     """Return the negations with an exception, and those with an end in time: لا ... إلا, لا ... قبل."""
     limiting = [cue for cue in found.weak if cue.concept == "polarity.limiting"]
-    ends = sorted([*found.merged, *limiting], key=_START)
-    before = [[firm for firm in found.firm if firm.end <= end.start] for end in ends]
+    unless = [cue for cue in found.firm if cue.concept == "polarity.except"]
+    ends = sorted([*found.merged, *limiting, *unless], key=_START)
+    plain = [cue for cue in found.firm if cue not in unless]
+    before = [[firm for firm in plain if firm.end <= end.start] for end in ends]
     return [
         (firms[-1], end)
         for firms, end in zip(before, ends, strict=True)
