@@ -76,6 +76,7 @@ _LONGEST = 60
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3}){1,4})(?![\d]|[.,]\d)")
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅛": "1/8"}
 _VULGARS = re.compile(f"[{''.join(_VULGAR)}]")
+_DIGIT_OR_PART = re.compile(rf"\d|{_VULGARS.pattern}")
 _FRACTION = re.compile(r"(?<![\d/.,])([123])/([2345])(?![\d/.,])")
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 _ROMANS = re.compile(r"(?<!\w)(?=[IVX]{2})X{0,3}(?:IX|IV|V?I{0,3})(?!\w)")
@@ -238,6 +239,8 @@ class NumberReader:
 
     def _raw(self, lower: str) -> list[tuple[int, int, tuple[Fraction, ...], Form]]:
         found: list[tuple[int, int, tuple[Fraction, ...], Form]] = []
+        if not _DIGIT_OR_PART.search(lower):
+            return found
         taken = Covered(len(lower))
         lower = _ARABIC_COMMA.sub(",", lower)
         for match in _FRACTION.finditer(lower):
