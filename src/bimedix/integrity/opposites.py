@@ -117,7 +117,7 @@ def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
         by = by or _turned_by(side, cue, signs_here, around, after)
         if by and by.concept == "polarity.joined" and firm.meets(cue.start, cue.end):
             by = None  # ничего нельзя denies once
-        if by is None and back and not neutral and cue.concept not in BOUNDS:
+        if by is None and back and not neutral and cue.concept not in _NOT_BACK:
             by = _turned_back(side, cue, free, back)
         turned[cue.start] = by
         if kept and cue.concept in BOUNDS and kept[-1].values and kept[-1].cue[2:] == cue[2:]:
@@ -186,6 +186,8 @@ def _turned_back(side: Side, cue: Cue, free: Sequence[Cue], back: Sequence[Cue])
     return next((sign for sign in free for one in near[:1] if one.start <= sign.start < one.end), None)
 
 
+_NOT_BACK = frozenset({*BOUNDS, "opposites.amount"})
+"""Axes of words that a predicate does not deny: most have not."""
 _INFINITIVE = 50
 """Characters between an infinitive and its predicate."""
 _PREDICATE = 14
