@@ -153,3 +153,12 @@ def test_a_question_that_is_gone_is_a_cut() -> None:
 
     assert "cut" not in errors(source, "一名四十岁男子自去年冬天起干咳。下一步最佳处理是什么？", "zh")
     assert "cut" in errors(source, "一名四十岁男子自去年冬天起一直有干咳症状。", "zh")
+
+
+def test_an_interval_may_be_a_range() -> None:
+    """Every three to five years is 每三至五年, and not every five."""
+    source = "Members are invited every three to five years."
+
+    assert not errors(source, "会员每三至五年受邀一次。", "zh")
+    assert not errors(source, "会員は3〜5年ごとに案内を受ける。", "ja")
+    assert "frequency" in errors(source, "会員は3〜5か月ごとに案内を受ける。", "ja")

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -114,7 +115,7 @@ def _intervals(side: Side) -> Iterator[Frequency]:
                 other = None  # every day for 14 days
             last = other or first
             firm = cue.concept == "frequency.every"
-            yield Frequency(_rate([first, last]), cue.start, last.unit_end, firm)
+            yield Frequency(_rate([*_range_before(side, first), last]), cue.start, last.unit_end, firm)
             continue
         name, _, end = unit_reader(side.code).read(lower, cue.end)
         if len(name) == 1 and units()[name[0]].dimension in TIME:
@@ -124,7 +125,22 @@ def _intervals(side: Side) -> Iterator[Frequency]:
         before = ends.get(cue.start) or ends.get(cue.start - 1)
         if before:
             firm = cue.concept == "frequency.every_after"
-            yield Frequency(_rate([before]), before.start, cue.end, firm)
+            numbers = _range_before(side, before)
+            yield Frequency(_rate(numbers), numbers[0].start, cue.end, firm)
+
+
+def _range_before(side: Side, number: Number) -> list[Number]:
+    """Return a number, and before it the one that begins a range with it, in its unit: 三至五年."""
+    ranges, lower = number_reader(side.code).ranges, side.folded.lower
+    for low in side.numbers:
+        near = 0 < number.start - low.end <= _RANGE_SIGN and low.unit in ((), number.unit)
+        if near and lower[low.end : number.start].strip() in ranges:
+            return [replace(low, unit=number.unit), number]
+    return [number]
+
+
+_RANGE_SIGN = 4
+"""Characters of a word or sign between the numbers of a range."""
 
 
 def _at(starts: dict[int, Number], position: int, reach: int) -> Number | None:
