@@ -95,7 +95,6 @@ _NO_CUES = {
     "ones",
     "ratio",
     "rounded_days",
-    "one_after",
     "between",
     "and",
     "join",

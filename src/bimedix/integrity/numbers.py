@@ -135,12 +135,10 @@ class NumberReader:
         self.lexicon = lexicon(code)
         own = table(row.code).get("numbers", {})
         self.joins = frozenset(plain_forms(code, "numbers", "join"))
-        self.links = self.joins | frozenset(plain_forms(code, "options", "joins"))
         self.ranges = frozenset(plain_forms(code, "numbers", "range")) or frozenset("-")
         self._part = _part_pattern(code)
         self.rounded = own.get("rounded_days", {})
         self.ratio = plain_forms(code, "numbers", "ratio")
-        self._after = frozenset(plain_forms(code, "numbers", "one_after"))
         self._of = _of_pattern(code)
         self.centuries = tuple(own.get("centuries", ())) or ("\0",)
         self.after_units = frozenset(plain_forms(code, "numbers", "after_units"))
@@ -347,15 +345,10 @@ class NumberReader:
         unit, _, unit_end = self.units.read(lower, end)
         value = total + current
         alone = len(group) == 1
-        if not unit and alone and lower[group[0].start : end] in self._after:
-            noun = _LAST_WORD.search(lower, max(0, group[0].start - 20), group[0].start - 1)
-            name = self.units.lookup(noun.group()) if noun else None
-            if noun and name:  # غراما واحدا
-                return Number((value,), (name,), "word", noun.start(), end, end)
+        form: Form = "loose" if alone and (value <= 2 or group[0].concept == "numbers.scales") else "word"
         if alone and not unit and value <= 2 and lower[group[0].start : end] in self.after_units:
             name = self.units.lookup(lower[: group[0].start].rstrip().rpartition(" ")[2])
-            unit = (name,) if name else ()
-        form: Form = "loose" if alone and (value <= 2 or group[0].concept == "numbers.scales") else "word"
+            unit, form = ((name,), "word") if name else ((), form)  # غراما واحدا
         other = self.rounded.get(str(value)) if unit == ("day",) else None
         values = (value, Fraction(other)) if other else (value,)
         return Number(values, unit, form, group[0].start, end, unit_end)
