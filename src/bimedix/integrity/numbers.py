@@ -347,8 +347,11 @@ class NumberReader:
         alone = len(group) == 1
         form: Form = "loose" if alone and (value <= 2 or group[0].concept == "numbers.scales") else "word"
         if alone and not unit and value <= 2 and lower[group[0].start : end] in self.after_units:
-            name = self.units.lookup(lower[: group[0].start].rstrip().rpartition(" ")[2])
-            unit, form = ((name,), "word") if name else ((), form)  # غراما واحدا
+            noun = lower[: group[0].start].rstrip().rpartition(" ")[2]
+            name = self.units.lookup(noun)
+            if name:  # غراما واحدا, the noun is part of it
+                start = lower.rindex(noun, 0, group[0].start)
+                return Number((value,), (name,), "word", start, end, end)
         other = self.rounded.get(str(value)) if unit == ("day",) else None
         values = (value, Fraction(other)) if other else (value,)
         return Number(values, unit, form, group[0].start, end, unit_end)
