@@ -429,7 +429,7 @@ def _spare(mine: Signs, theirs: Signs) -> int:
     turning = sum(cue.concept == "polarity.privatives" for cue in theirs.soft)
     others = len(theirs.soft) - len(theirs.denials) - turning
     unturned = max(0, len(mine.affixed) - turning)
-    soft = max(0, turning - len(mine.affixed)) + max(0, others - plain - unturned)
+    soft = turning + max(0, others - plain - unturned)
     return soft + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged)
 
 
@@ -610,7 +610,7 @@ def _words(side: Side, spans: Sequence[tuple[int, int]]) -> str:
 def _rest(part: Part) -> tuple[Signs, Signs]:
     """Return the signs of both sides without those that agree."""
     both = agreed(part.mine, part.theirs)
-    source = part.source.without(_said(both.source))
+    source = part.source.without(_said(both.source))._replace(weak=part.source.weak)
     said = _explained(both.target, part.theirs, source.spaced and part.target.spaced)
     target = part.target.without([*said, *part.target.echoes(said)])
     listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
