@@ -112,6 +112,7 @@ _NO_CUES = {
     "axes",
     "after_units",
     "commands",
+    "listing",
     "infinitives",
     "openers_of_commands",
     "forward",

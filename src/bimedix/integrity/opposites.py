@@ -255,14 +255,10 @@ def _nearest(side: Side, cue: Cue, signs: Sequence[Cue], words: Sequence[Cue]) -
     装用中は使用しない, 発熱も咳もなかった.
     """
     sign = next((sign for sign in signs if sign.start >= cue.end), None)
-    if sign is None or side.folded.lower.startswith(_LISTING, cue.end):
+    if sign is None or side.folded.lower.startswith(plain_forms(side.code, "polarity", "listing"), cue.end):
         return [sign] if sign else []
     between = (word for word in words if word.value != "also" and cue.end < word.start < sign.start)
     return [] if any(word.end <= sign.start for word in between) else [sign]
-
-
-_LISTING = ("も", "や", "・", "または", "および", "あるいは")
-"""What follows the words of a Japanese list."""
 
 
 def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after: bool) -> Cue | None:

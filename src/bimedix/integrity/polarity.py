@@ -613,7 +613,7 @@ def _rest(part: Part) -> tuple[Signs, Signs]:
     source = part.source.without(_said(both.source))._replace(weak=part.source.weak)
     said = _explained(both.target, part.theirs, source.spaced and part.target.spaced)
     target = part.target.without([*said, *part.target.echoes(said)])
-    listed = [pole for pole in part.mine if any(_listed(source.lower, one, pole) for one in both.source)]
+    listed = [pole for pole in part.mine if any(_listed(part.source, one, pole) for one in both.source)]
     source, target = source.softened(_said(listed)), target.softened(_said(both.again))
     for unless in [cue for cue in target.firm if cue.concept == "polarity.except"]:
         until = next((cue for cue in source.weak if cue.concept == "polarity.limiting"), None)
@@ -624,12 +624,12 @@ def _rest(part: Part) -> tuple[Signs, Signs]:
     return source, target
 
 
-def _listed(lower: str, one: Pole, other: Pole) -> bool:
+def _listed(found: Signs, one: Pole, other: Pole) -> bool:
     """Tell whether a word only repeats one before it: do not cut it, and do not apply heat."""
-    gap = lower[one.cue.end : other.cue.start]
-    said, again = (lower[pole.cue.start : pole.cue.end] for pole in (one, other))
+    gap = found.lower[one.cue.end : other.cue.start]
+    said, again = (found.lower[pole.cue.start : pole.cue.end] for pole in (one, other))
     near = one.cue.end <= other.cue.start and len(gap) <= _FAR and _CLAUSE_ENDS.isdisjoint(gap)
-    return near and said == again and "and" in gap.split()
+    return near and said == again and not found.conjunctions.isdisjoint(gap.split())
 
 
 def _restricted(one: Signs, other: Signs, *, ends: bool) -> tuple[Signs, Signs]:
