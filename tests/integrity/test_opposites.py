@@ -44,6 +44,8 @@ def test_an_antonym_is_found_and_another_wording_is_not(source: str, right: str,
         ("Wait at least 20 minutes.", "انتظر مدة لا تقل عن 20 دقيقة.", "انتظر مدة تقل عن 20 دقيقة."),
         ("Wait at most 20 minutes.", "انتظر 20 دقيقة كحد أقصى.", "انتظر 20 دقيقة على الأقل."),
         ("Up to 3 visitors may enter.", "يدخل ما لا يزيد على 3 زوار.", "يدخل ما يزيد على 3 زوار."),
+        ("Wait at least half an hour.", "انتظر 30 دقيقة على الأقل.", "انتظر 30 دقيقة كحد أقصى."),
+        ("Give it for no more than 14 days.", "لا تتعدى مدة إعطائه 14 يومًا.", "تتعدى مدة إعطائه 14 يومًا."),
         ("Keep it below 8 °C.", "احفظه في حرارة دون 8 درجات مئوية.", "احفظه في حرارة فوق 8 درجات مئوية."),
     ],
 )
@@ -61,9 +63,40 @@ def test_a_bound_is_compared_with_the_bound_of_the_same_number(source: str, righ
         ("Go back to work only after the fever has gone.", "لا تعد إلى العمل إلا بعد زوال الحمى."),
         ("Take it as told, otherwise the pain returns.", "خذه كما قيل لك، وإلا عاد الألم."),
         ("See a doctor without delay.", "راجع الطبيب فورًا."),
+        ("None of the horses died.", "نجت الخيول جميعها."),
+        ("Guests must be 18 and must not smoke.", "يجب أن يكون عمر الضيف 18 سنة وألا يدخن."),
+        ("It may be used only if the seal is whole.", "لا يستعمل إلا إذا كان الختم سليمًا."),
+        ("Lift at least 5 kg and 3 times.", "يجب ألا يقل الوزن عن 5 كغ ولا العدد عن 3 مرات."),
+        ("He was given nothing but water.", "لم يُعط سوى الماء."),
         ("No food for six hours and no water for two hours.", "يُمنع الطعام ست ساعات والماء ساعتين."),
     ],
 )
 def test_negations_that_a_language_says_in_its_own_way_pass(source: str, right: str) -> None:
     """Lists under one negation, exceptions for only, idioms."""
     assert not stopped(source, right)
+
+
+@pytest.mark.parametrize(
+    "source, wrong",
+    [
+        ("May I swim? Yes, from tomorrow.", "هل أسبح؟ نعم، من الغد."),
+        ("Yes, from tomorrow on.", "لا، ليس من الغد."),
+        ("No. Drink water.", "نعم، اشرب الماء."),
+    ],
+)
+def test_an_answer_keeps_its_yes_or_no(source: str, wrong: str) -> None:
+    """Only where it opens the text."""
+    assert stopped(source, wrong) == (not source.startswith("May"))
+
+
+@pytest.mark.parametrize(
+    "source, wrong",
+    [
+        ("The bread is safe.", "الخبز غير مأمون."),
+        ("Give the horse water.", "لا تعط الحصان ماء."),
+        ("He can walk with a stick.", "لا يستطيع المشي بعصا."),
+    ],
+)
+def test_a_negation_put_into_a_short_text_is_found(source: str, wrong: str) -> None:
+    """By a particle or by a privative."""
+    assert stopped(source, wrong)

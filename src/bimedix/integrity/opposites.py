@@ -91,6 +91,8 @@ class Around(NamedTuple):
     """Words that end a clause: if, but, とき."""
     announced: Sequence[tuple[Cue, Cue]]
     """Particles, each with the sign that it announces: n' ... pas."""
+    exceptions: Sequence[Cue]
+    """Words that take a negation before them back for one case: لا يستعمل إلا إذا."""
 
 
 def poles(side: Side, around: Around, shared: frozenset[str]) -> list[Pole]:
@@ -246,7 +248,13 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
     counted = cue.concept in _QUANTITIES  # which a negation behind them leaves as they are
     followed = not (denied or counted) and cue.value != "fixed" and _followed(side, cue, by, around, after)
     apart = cue.value == "no" and by is not None and _words(side.folded.lower[by.end : cue.start]) > 0
-    sure = not (alone or led or followed)
+    signed = by or (cue.value == "no" and any(cue.start <= s.start < cue.end for s in around.turning))
+    excepted = bool(signed) and any(
+        0 <= word.start - cue.end <= _TO_EXCEPTION
+        and _CLAUSE_ENDS.isdisjoint(side.folded.lower[cue.end : word.start])
+        for word in around.exceptions
+    )
+    sure = not (alone or led or followed or excepted)
     return Pole(axis, denied, cue, by, sure, apart=apart and not after, maybe=maybe)
 
 
@@ -283,6 +291,8 @@ _QUANTITIES = frozenset({"opposites.amount"})
 """Axes whose words a negation turns only right before them: لم يعد معظم الخبراء denies no majority."""
 _WORDS = 2
 """Words between a negation and a word that it turns."""
+_TO_EXCEPTION = 60
+"""Characters between a denied word and its exception."""
 _PREPOSITION = 18
 """Characters between without and a word that it turns."""
 

@@ -563,12 +563,20 @@ def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> 
 def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
     if not shared:
         return []
-    firm = [*found.firm, *found.limits]
+    firm = [*found.firm, *found.limits, *found.idioms]
     idle = ("polarity.restrictive", "polarity.limiting", "polarity.affixed")
     weak = found.weak if found.spaced else ()
     soft = [cue for cue in (*found.soft, *weak) if cue.concept not in idle]
     breaks = side.found("polarity.breaks")
-    return poles(side, Around(found.turning, firm, soft, breaks, _announced(side, found)), shared)
+    return poles(
+        side, Around(found.turning, firm, soft, breaks, _announced(side, found), _taken_back(side)), shared
+    )
+
+
+def _taken_back(side: Side) -> list[Cue]:
+    """Return the exceptions of a language that has a word for them that is no unless."""
+    own = table(side.code).get("polarity", {}).get("exceptions")
+    return side.found("polarity.exceptions", "polarity.except") if own else []
 
 
 def _announced(side: Side, found: Signs) -> list[tuple[Cue, Cue]]:
