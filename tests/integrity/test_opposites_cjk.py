@@ -111,6 +111,14 @@ def test_a_brand_is_the_drug() -> None:
     assert "drug" in errors("Clopidogrel was stopped.", "ロキソニンを中止した。", "ja", known)
 
 
+def test_a_known_drug_is_no_spelling_of_another() -> None:
+    """Эритромицин sounds like azithromycin and is another drug; сульфат sounds like a brand and is none."""
+    source = "Azithromycin was given with magnesium sulfate."
+
+    assert "drug" not in errors(source, "Азитромицин вводили с сульфатом магния, сульфат разводили.", "ru")
+    assert "drug" in errors(source, "Эритромицин вводили с сульфатом магния.", "ru")
+
+
 def test_a_word_among_capitals_names_no_option() -> None:
     """The В of ОДИН РАЗ В НЕДЕЛЮ is a preposition."""
     assert "letter" not in errors("Take it ONCE A WEEK.", "Принимать ОДИН РАЗ В НЕДЕЛЮ.", "ru")

@@ -47,6 +47,13 @@ def _heard_as(name: str) -> set[str]:
     return {consonants(lower), consonants(lower.replace("w", "v"))}
 
 
+_SALTS = frozenset(
+    consonants(salt)
+    for salt in ("sulfate", "phosphate", "acetate", "chloride", "citrate", "maleate", "tartrate")
+)
+"""How salts sound: сульфат is no zoloft."""
+
+
 class DrugReader:
     """Finds drugs in texts of one language."""
 
@@ -63,7 +70,7 @@ class DrugReader:
             for drug in _table()
             for form in names_of(drug)
             for heard in _heard_as(form)
-            if len(heard) >= _FEWEST
+            if len(heard) >= _FEWEST and heard not in _SALTS
         }
 
     def _forms(self) -> Iterator[Form]:
@@ -106,11 +113,15 @@ def drug_reader(code: str) -> DrugReader:
     return DrugReader(code)
 
 
-def sounds_like(names: Iterable[str], side: Side, *, whole: bool = False) -> bool:
-    """Tell whether a word of a text may be of one of these names, in another spelling; or each word of it."""
+def sounds_like(names: Iterable[str], side: Side, others: Sequence[Cue] = (), *, whole: bool = False) -> bool:
+    """Tell whether a word of a text may be of one of these names, in another spelling; or each word of it.
+
+    Words of other drugs are left out: erythromycin is no spelling of azithromycin.
+    """
     if not drug_reader(side.code).by_sound:
         return False
-    words = _WORD.findall(side.folded.lower)
+    taken = {cue.start for cue in others}
+    words = [word.group() for word in _WORD.finditer(side.folded.lower) if word.start() not in taken]
     spoken = [*words, *(a + b for a, b in pairwise(words))]  # أسيتيل سيستئين
     there = {consonants(word[at:]) for word in spoken for at in _stems(word)}
 
@@ -199,11 +210,13 @@ def _same_drug(name: str) -> str | None:
 def check_drugs(pair: Pair) -> Findings:
     """Yield drugs that fell out, became others, or stand in another sentence than in the source."""
     mine, theirs = named(pair, pair.source), named(pair, pair.target)
-    new = [drug for drug in theirs if drug not in mine and not sounds_like(theirs[drug].names, pair.source)]
+    known = [one.cue for drug, one in mine.items() if drug in theirs or one.sure]
+    new = [d for d in theirs if d not in mine and not sounds_like(theirs[d].names, pair.source, known)]
+    instead = [theirs[drug].cue for drug in new]
     lost = [
         drug
         for drug in mine
-        if drug not in theirs and not sounds_like(mine[drug].names, pair.target, whole=bool(new))
+        if drug not in theirs and not sounds_like(mine[drug].names, pair.target, instead, whole=bool(new))
     ]
     named_here = [_span(theirs[other].cue) for other in new]
     for drug, other in zip(lost, new, strict=False):
