@@ -67,8 +67,10 @@ class DrugReader:
         self._known = lru_cache(maxsize=65536)(self._by_sound)
         self._sounds = {
             heard: drug
+            for own in (False, True)  # the drug's own name over a brand that sounds alike: morphine, Marevan
             for drug in _table()
             for form in names_of(drug)
+            if (form.lower() == drug.lower()) is own
             for heard in _heard_as(form)
             if len(heard) >= _FEWEST and heard not in _SALTS
         }
