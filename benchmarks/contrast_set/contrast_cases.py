@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import contrast_seeding as seeding
-from contrast_data import SECOND, Edit, Fields, Rendering, Sentence, apply_edit, read_sentences
+from contrast_data import LATER, Edit, Fields, Rendering, Sentence, apply_edit, read_sentences
 from contrast_seeding import Seeded
 from msgspec import structs
 
@@ -31,7 +31,7 @@ from bimedix.records import (
     with_fields,
 )
 
-Part = Literal["open", "held", "second_open", "second_held"]
+Part = Literal["open", "held", "second_open", "second_held", "third_open"]
 Glossary = tuple[tuple[str, str], ...]
 
 HARMLESS = "harmless"
@@ -82,8 +82,8 @@ def part_of(sentence_id: str) -> Part:
 
 def pairs(part: Part) -> Iterator[Case]:
     """Yield the cases of one part, in the order of the file: right, harmless, then seeded errors."""
-    if part in SECOND:
-        sentences = list(read_sentences(SECOND[part]))
+    if part in LATER:
+        sentences = list(read_sentences(LATER[part]))
     else:
         sentences = [sentence for sentence in read_sentences() if part_of(sentence.id) == part]
     for sentence in sentences:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 SENTENCES = Path(__file__).with_name("sentences.jsonl")
-SECOND = {part: SENTENCES.with_name(f"{part}.jsonl") for part in ("second_open", "second_held")}
+LATER = {part: SENTENCES.with_name(f"{part}.jsonl") for part in ("second_open", "second_held", "third_open")}
 """By other hands, in a file for each part."""
 Fields = dict[str, str]
 """Texts by field name, as `bimedix.records.item_fields` names them."""
