@@ -170,3 +170,30 @@ def test_an_interval_may_be_a_range() -> None:
     assert not errors(source, "会员每三至五年受邀一次。", "zh")
     assert not errors(source, "会員は3〜5年ごとに案内を受ける。", "ja")
     assert "frequency" in errors(source, "会員は3〜5か月ごとに案内を受ける。", "ja")
+
+
+@pytest.mark.parametrize(
+    "code, source, right, wrong",
+    [
+        ("zh", "Death cannot be certified by a nurse.", "护士无法出具死亡证明。", "护士可以出具死亡证明。"),
+        ("zh", "No brand is free of lactose.", "任何品牌都含乳糖。", "任何品牌都不含乳糖。"),
+        ("zh", "Infuse each gram over an hour.", "每1克输注一小时。", "每2克输注一小时。"),
+        ("zh", "The rate must not exceed 6 mL/h.", "速度不应高于6 mL/h。", "速度应高于6 mL/h。"),
+        (
+            "ja",
+            "The pump is anything but safe.",
+            "このポンプは到底安全とはいえない。",
+            "このポンプは安全である。",
+        ),
+        ("ja", "Feeding is withheld overnight.", "夜間は栄養を見合わせる。", "夜間も栄養を継続する。"),
+        ("ja", "Gauze is no longer needed.", "ガーゼはもはや必要ない。", "ガーゼは今後も必要である。"),
+        ("ja", "Chew the last tablet.", "最後の1錠は噛んでください。", "最後の3錠は噛んでください。"),
+        ("ja", "Stay away from the cat.", "猫には近寄らないでください。", "猫に近寄ってください。"),
+    ],
+)
+def test_a_sign_of_another_word_of_the_sentence_is_no_error(
+    code: str, source: str, right: str, wrong: str
+) -> None:
+    """Where both sides have as many signs, an opposite near one of them proves nothing."""
+    assert not errors(source, right, code)
+    assert errors(source, wrong, code)

@@ -498,10 +498,12 @@ def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> Agreed:
     found = Agreed([], [], [])
     rest = list(theirs)
     for alike in (True, False):
-        for pole in [pole for pole in mine if pole not in found.source]:
+        for pole in mine:
+            if any(_once(pole, other) for other in found.source):
+                continue
             same = next((o for o in rest if _same(pole, o) and (pole.signed == o.signed or not alike)), None)
             if same:
-                rest.remove(same)
+                rest = [other for other in rest if not _once(same, other)]
                 found.source.append(pole)
                 found.target.append(same)
     for pole in [pole for pole in mine if pole not in found.source]:
@@ -514,6 +516,11 @@ def agreed(mine: Sequence[Pole], theirs: Sequence[Pole]) -> Agreed:
         if len({pole.denied for pole in (*mine, *theirs) if pole.axis == axis and not pole.near}) == 1:
             found.again.extend(pole for pole in rest if pole.axis == axis)
     return found
+
+
+def _once(one: Pole, other: Pole) -> bool:
+    """Tell whether two poles are of the same words: fails to, of ability and of effect."""
+    return one.cue.start < other.cue.end and other.cue.start < one.cue.end
 
 
 def _may_say(one: Pole, other: Pole) -> bool:

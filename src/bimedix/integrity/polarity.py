@@ -27,7 +27,17 @@ from typing import NamedTuple
 
 from bimedix.integrity.folding import Covered
 from bimedix.integrity.lexicon import Cue, longest_of, plain_forms, table
-from bimedix.integrity.opposites import BOUNDS, Around, Pole, agreed, is_bound, named_by_both, poles, turned
+from bimedix.integrity.opposites import (
+    BOUNDS,
+    Around,
+    Pole,
+    Turned,
+    agreed,
+    is_bound,
+    named_by_both,
+    poles,
+    turned,
+)
 from bimedix.integrity.pair import Findings, Pair, Severity, Side
 from bimedix.languages import language
 from bimedix.records import Finding
@@ -416,7 +426,18 @@ def _unmet(parts: Sequence[tuple[Signs, Signs]]) -> bool:
     for them on the other.
     """
     uneven = (pair for pair in parts if pair[0].denials or len(pair[0].firm) != len(pair[1].firm))
+    uneven = (pair for pair in uneven if not _affirms(*pair))
     return any(_count(mine) > _count(theirs) + _spare(mine, theirs) for mine, theirs in uneven)
+
+
+def _affirms(mine: Signs, theirs: Signs) -> bool:
+    """Tell whether two signs of one side that take each other back are what the other says without any: no
+    dose is free of risk, 任何剂量都有风险.
+    """
+    firm, denials = mine.firm, mine.denials
+    if len(firm) != 1 or len(denials) != 1 or _all(theirs):
+        return False
+    return firm[0].end <= denials[0].start and _near(firm[0], denials[0], mine.lower, _TWICE)
 
 
 def _count(found: Signs) -> int:
@@ -597,12 +618,42 @@ def _contradiction(pair: Pair, parts: Sequence[Part]) -> Finding | None:
     """Return an error where the sides say the opposite of each other, in a sentence or as a whole."""
     for part in parts:
         for one in turned(part.mine, part.theirs) if part.length <= _LONG else ():
+            unspaced = not (part.source.spaced and part.target.spaced)
+            if unspaced and (_settled(part, one) or _evens_out(parts, one)):
+                continue
             spans = [[_span(pole) for pole in found] for found in one]
             was, now = (
                 _words(side, found) for side, found in zip((pair.source, pair.target), spans, strict=True)
             )
             return pair.finding("negation", "error", f"'{was}' in the source became '{now}'", *spans)
     return None
+
+
+def _settled(part: Part, one: Turned) -> bool:
+    """Tell whether a sign that turns one of two words may turn another word of its sentence, because both
+    sides have as many signs: brain death cannot be diagnosed, 无法诊断脑死亡.
+    """
+    by = any(pole.by for pole in (*one.source, *one.target))
+    return by and _total(part.source) == _total(part.target)
+
+
+def _total(found: Signs) -> int:
+    """Return how many words deny, a repeated one counted once."""
+    return len(found.firm) - found.repeated(_CLOSE) + len(found.soft) + len(found.idioms) + len(found.limits)
+
+
+def _evens_out(parts: Sequence[Part], one: Turned) -> bool:
+    """Tell whether the sides agree on an axis as wholes, so that the sentences are not each other's."""
+    axis = one.source[0].axis
+    mine, theirs = (
+        [pole for pole in side if pole.axis == axis and not pole.near]
+        for side in (
+            [pole for part in parts for pole in part.mine],
+            [pole for part in parts for pole in part.theirs],
+        )
+    )
+    same = sum(pole.denied for pole in mine) == sum(pole.denied for pole in theirs)
+    return len(parts) > 1 and len(mine) == len(theirs) and same
 
 
 def _span(pole: Pole) -> tuple[int, int]:

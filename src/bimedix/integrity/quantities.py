@@ -13,6 +13,7 @@ from bimedix.integrity.lexicon import plain_forms, table
 from bimedix.integrity.numbers import Number, number_reader
 from bimedix.integrity.pair import Findings, Pair, Side
 from bimedix.integrity.units import TIME, base_quantity, unit_reader, units
+from bimedix.languages import language
 
 Match = tuple[Number, Number]
 
@@ -422,6 +423,8 @@ def _excused(numbers: list[Number], side: Side, other: Side, same_side: list[Num
     def excused(number: Number) -> bool:
         if number.value == 1 and number.unit[:1] and number.unit[0] in rates:
             return True  # 25 mL in 1 hour, 25 mL/h
+        if number.value == 1 and not language(side.code).spaced and _uncounted(number, other):
+            return True  # the last tablet, 最後の1錠
         if any(value.denominator == 1 and str(value) in pool for value in number.values):
             return True
         if number.form != "digits":
@@ -430,6 +433,13 @@ def _excused(numbers: list[Number], side: Side, other: Side, same_side: list[Num
         return again or odd_here.meets(number.start, number.end) or number.value in odd_there
 
     return [number for number in numbers if not excused(number)]
+
+
+def _uncounted(number: Number, other: Side) -> bool:
+    """Tell whether the other side names the unit of a number more often than it counts by it."""
+    unit = number.unit[0] if number.unit else ""
+    counted = sum(unit in one.unit for one in other.numbers)
+    return bool(unit) and _mentions(other, unit) > counted
 
 
 _COMMA = re.compile(r"(?<![\d.,])\d{1,9},\d{1,2}(?![\d.,]\d|\d)")
