@@ -58,12 +58,6 @@ _COMMAS = frozenset(",،，")
 _CLAUSE_ENDS = frozenset(".;:!?。；：！？؛؟")
 
 
-_GOING_ON = frozenset({"لا", "not", "no", "не", "pas", "no one"})
-"""Negations that follow another one of their sentence without being a second: not seen and not heard."""
-_OR = frozenset({"or", "او", "o", "ou", "или"})
-"""Conjunctions that do not go on with a negation: with or without."""
-
-
 class Signs(NamedTuple):
     """Signs of a text in reading order; words of one negation count once."""
 
@@ -86,6 +80,8 @@ class Signs(NamedTuple):
     """Words for a bound of a number."""
     lower: str
     conjunctions: frozenset[str]
+    code: str
+    """The language: its data name the negations that go on with another one, and the words for or."""
     spaced: bool
     """Words have spaces between them."""
     breaks: Sequence[Cue]
@@ -106,7 +102,7 @@ class Signs(NamedTuple):
         both = sorted([*self.firm, *self.limits], key=_START)
         pairs = [(a, b) for a, b in pairwise(both) if said.meets(a.start, a.end) and a in self.limits]
         linked = (b for a, b in pairs if b in self.firm and self._beside(a, b, _CLOSE))
-        return [b for b in linked if self.lower[b.start - 1] == "و"]
+        return [b for b in linked if self.lower[b.start - 1] in _attached(self.code)]
 
     def _says_again(self, one: Cue, other: Cue) -> bool:
         """Tell whether a sign is said again for the next of a list, without spaces: 无红肿，亦无渗液."""
@@ -122,20 +118,25 @@ class Signs(NamedTuple):
         """
         gap = self.lower[one.end : other.start]
         same = self.lower[one.start : one.end] == self.lower[other.start : other.end]
-        conjunction = gap.split()[-1:] in [[word] for word in (*self.conjunctions - _OR, "و")]
+        conjunction = gap.split()[-1:] in [
+            [word]
+            for word in (*self.conjunctions - _words_of(self.code, "alternatives"), *_attached(self.code))
+        ]
         plain = other.concept == "polarity.negation" and _COMMAS.isdisjoint(gap)  # not: with and without
         again = same or other.concept != "polarity.negation" or self._goes_on(other)
         return (len(gap) <= reach and again) or (same and conjunction and plain)
 
     def _goes_on(self, cue: Cue) -> bool:
         """Tell whether a sign is one that goes on with any other: لم يأكل ولا شرب."""
-        return self.lower[cue.start : cue.end] in _GOING_ON
+        return self.lower[cue.start : cue.end] in _words_of(self.code, "going_on")
 
     def _links(self, gap: str) -> bool:
         words = gap.split()
         if not (_CLAUSE_ENDS | _COMMAS if len(gap) <= _CLOSE else _CLAUSE_ENDS).isdisjoint(gap):
             return False
-        return not self.conjunctions.isdisjoint(words) or words[-1:] == ["و"]
+        return not self.conjunctions.isdisjoint(words) or words[-1:] in [
+            [word] for word in _attached(self.code)
+        ]
 
     def within(self, start: int, end: int) -> "Signs":
         """Return those that begin in a stretch of the text."""
@@ -173,7 +174,14 @@ class Signs(NamedTuple):
         firm, denials, affixed, soft, weak, limits, idioms, merged = map(found, _LISTS)
         counted = firm, denials, affixed, soft, weak, limits, idioms, merged
         return Signs(
-            *counted, self.turning, self.bounded, self.lower, self.conjunctions, self.spaced, self.breaks
+            *counted,
+            self.turning,
+            self.bounded,
+            self.lower,
+            self.conjunctions,
+            self.code,
+            self.spaced,
+            self.breaks,
         )
 
 
@@ -211,7 +219,7 @@ def signs(side: Side) -> Signs:
     firm = sorted([*firm, *apart], key=_START)
     firm, absorbed = _absorbed(side, firm)
     reach = _REACH[language(side.code).spaced]
-    alone = _alone(joined, firm, lower, reach)
+    alone = _alone(joined, firm, side, reach)
     merged = sorted([*absorbed, *(cue for cue in joined if cue not in alone)], key=_START)
     firm = sorted([*firm, *alone], key=_START)
     said = _covered(lower, firm)
@@ -232,7 +240,12 @@ def signs(side: Side) -> Signs:
     turning = longest_of([*found("negation", "without", "privatives"), *own_joined, *apart])
     lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
     return Signs(
-        *lists, lower, _conjunctions(side.code), language(side.code).spaced, side.found("polarity.breaks")
+        *lists,
+        lower,
+        _conjunctions(side.code),
+        side.code,
+        language(side.code).spaced,
+        side.found("polarity.breaks"),
     )
 
 
@@ -261,6 +274,17 @@ def _against(side: Side) -> list[Cue]:
 @cache
 def _conjunctions(code: str) -> frozenset[str]:
     return frozenset(form for form in plain_forms(code, "options", "joins") if form.isalpha())
+
+
+@cache
+def _words_of(code: str, name: str) -> frozenset[str]:
+    """Return the folded forms of a list of `polarity`: going_on, alternatives, attached, ..."""
+    return frozenset(plain_forms(code, "polarity", name))
+
+
+def _attached(code: str) -> frozenset[str]:
+    """Return the conjunctions that are written together with the next word: و."""
+    return _words_of(code, "attached")
 
 
 @cache
@@ -303,20 +327,23 @@ def _covered(lower: str, cues: Sequence[Cue]) -> Covered:
     return Covered(len(lower), ((cue.start, cue.end) for cue in cues))
 
 
-def _alone(cues: Sequence[Cue], others: Sequence[Cue], lower: str, reach: int) -> list[Cue]:
+def _alone(cues: Sequence[Cue], others: Sequence[Cue], side: Side, reach: int) -> list[Cue]:
     """Return the cues that are no part of another negation, the first of those that belong together."""
     kept: list[Cue] = []
     for cue in cues:
         beside = [*_beside(cue, others), *kept[-1:]]
-        if not any(_near(cue, other, lower, reach) and _joins(cue, other, lower) for other in beside):
+        if not any(
+            _near(cue, other, side.folded.lower, reach) and _joins(cue, other, side) for other in beside
+        ):
             kept.append(cue)
     return kept
 
 
-def _joins(cue: Cue, other: Cue, lower: str) -> bool:
+def _joins(cue: Cue, other: Cue, side: Side) -> bool:
     """Tell whether two signs are one: sin que exista ninguna; or two: aucun, et des gens sans."""
+    lower = side.folded.lower
     between = lower[min(cue.end, other.end) : max(cue.start, other.start)]
-    if re.search(r", ?(?:and|but|y|pero|et|mais|и|но|а) ", between):
+    if any(f", {word} " in between for word in _words_of(side.code, "coordinating")):
         return False  # neither affected it, and no dose
     if other.concept == "polarity.except" and cue.concept == "polarity.joined":
         return False  # à moins qu'aucune
@@ -548,7 +575,7 @@ def _overflows(parts: Sequence[Part], target: Signs) -> bool:
     source = [cue for part in parts for name in _LISTS for cue in getattr(part.source, name)]
     idle = ("polarity.limiting", "polarity.restrictive")
     have = sum(cue.concept not in idle for cue in dict.fromkeys(source))
-    if _NEGATIVE.search(parts[0].source.lower):
+    if _may_deny(parts[0].source.lower, parts[0].source.code):
         return False
     denied = len(target.firm) - target.repeated(_FAR) - len(_exceptions(target))
     return denied + len(_privatives(target)) > have
@@ -556,8 +583,20 @@ def _overflows(parts: Sequence[Part], target: Signs) -> bool:
 
 _SHORT = 200
 """Characters of a text in which every word that denies is one that the lists know."""
-_NEGATIVE = re.compile(r"\b(?:un|in|im|il|ir|non|dis|sub|mis|de|off|anti)-?[a-z]{5,}")
-"""English words that may deny by their first letters: inadvertently, subnational."""
+_STEM = 5
+"""Letters that follow a prefix which denies."""
+
+
+def _may_deny(lower: str, code: str) -> bool:
+    """Tell whether a text has words that may deny by their first letters: inadvertently, subnational."""
+    pattern = _denying(code)
+    return bool(pattern and pattern.search(lower))
+
+
+@cache
+def _denying(code: str) -> re.Pattern[str] | None:
+    prefixes = sorted(_words_of(code, "prefixes"))
+    return re.compile(rf"\b(?:{'|'.join(prefixes)})-?[^\W\d_]{{{_STEM},}}") if prefixes else None
 
 
 def _parts(pair: Pair, source: Signs, target: Signs, shared: frozenset[str]) -> list[Part]:
