@@ -68,6 +68,10 @@ def test_a_bound_is_compared_with_the_bound_of_the_same_number(source: str, righ
         ("It may be used only if the seal is whole.", "لا يستعمل إلا إذا كان الختم سليمًا."),
         ("Lift at least 5 kg and 3 times.", "يجب ألا يقل الوزن عن 5 كغ ولا العدد عن 3 مرات."),
         ("He was given nothing but water.", "لم يُعط سوى الماء."),
+        (
+            "Snow seldom falls here and may not be seen until after the new year.",
+            "يندر أن يسقط الثلج هنا، وقد لا يُرى إلا بعد رأس السنة.",
+        ),
         ("No food for six hours and no water for two hours.", "يُمنع الطعام ست ساعات والماء ساعتين."),
     ],
 )
@@ -100,3 +104,51 @@ def test_an_answer_keeps_its_yes_or_no(source: str, wrong: str) -> None:
 def test_a_negation_put_into_a_short_text_is_found(source: str, wrong: str) -> None:
     """By a particle or by a privative."""
     assert stopped(source, wrong)
+
+
+@pytest.mark.parametrize(
+    "source, right, wrong",
+    [
+        (
+            "The tide is not fast enough to move the boat. Do not row.",
+            "المد أبطأ من أن يحرك القارب. لا تجدف.",
+            "المد سريع بما يكفي لتحريك القارب. لا تجدف.",
+        ),
+        (
+            "The left tube was not seen and the wall is not thickened.",
+            "لم يظهر الأنبوب الأيسر، وسماكة الجدار طبيعية.",
+            "ظهر الأنبوب الأيسر، وسماكة الجدار زائدة.",
+        ),
+        (
+            "Forty could not be reached. The rest travelled without charge.",
+            "تعذر الوصول إلى أربعين. وسافر الباقون مجانًا.",
+            "أمكن الوصول إلى أربعين. وسافر الباقون بأجر.",
+        ),
+        (
+            "Masks are not to be worn in the pool. They should otherwise be worn all day and never washed.",
+            "لا تُلبس الكمامات في المسبح. وفيما عدا ذلك تُلبس طوال النهار، ولا تُغسل أبدًا.",
+            "لا تُلبس الكمامات في المسبح. وفيما عدا ذلك تُلبس طوال النهار، وتُغسل دائمًا.",
+        ),
+        (
+            "A single normal reading is not sufficient.",
+            "لا تكفي قراءة طبيعية واحدة.",
+            "تكفي قراءة طبيعية واحدة.",
+        ),
+        (
+            "Leave it undisturbed unless it leaks.",
+            "اتركه على حاله ما لم يتسرب.",
+            "غيّره ما لم يتسرب.",
+        ),
+        ("It offers many ways to grow.", "يتيح سبلًا كثيرة للنمو.", "لا يتيح سبلًا كثيرة للنمو."),
+    ],
+)
+def test_what_one_side_says_with_a_sign_and_the_other_without(source: str, right: str, wrong: str) -> None:
+    """Comparatives that deny, sound and free, otherwise, a verb of its own."""
+    assert not stopped(source, right)
+    assert stopped(source, wrong)
+
+
+def test_answers_to_a_question_that_denies_may_differ() -> None:
+    """No, it is not, and yes, it is not, say the same; yes alone does not."""
+    assert not stopped("No, it is not closed.", "نعم، ليس مغلقًا.")
+    assert stopped("No, it is open.", "نعم، إنه مفتوح.")

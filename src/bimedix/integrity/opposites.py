@@ -154,7 +154,7 @@ def _is_closed(cue: Cue, wanted: frozenset[str]) -> bool:
     return axis in _CLOSED or (axis in _CLOSED_TOGETHER and cue.concept in wanted)
 
 
-_CLOSED = frozenset({"unless", "regardless", "not_only"})
+_CLOSED = frozenset({"unless", "regardless", "not_only", "sufficiency", "tolerance"})
 """Axes whose words hold a sign that turns nothing outside them: without a doctor's advice, do not."""
 _CLOSED_TOGETHER = frozenset({"asymptomatic", "symptoms", "not_all"})
 """The same where both texts have such words: not every cough, 必ずしも."""

@@ -11,8 +11,12 @@ Signs are words, by language and by strength:
 - *idioms* hold a sign and deny nothing (not only, لا سيما, 不仅), *lookalikes* look like a sign (unit, 性别);
 - *privatives* are soft and turn the word after them (غير, عدم); *restrictive*, *scarce* and *limiting* words
   are weak and say what a negation with an exception says: only, hardly, until, لا ... إلا (*exceptions*);
+- *affirming* words say without a sign what others say with one: normal (not thickened), مجانا (no charge);
 - *answers* open an answer (yes, no), *breaks* end a clause (if, but), *otherwise* and *abbreviations* look
-  like a sign until one sees how they are written (وإلا, no. 5), *axes* name opposites whose `no` is soft.
+  like a sign until one sees how they are written (وإلا, no. 5), *axes* name opposites whose `no` is soft;
+- *going_on* are signs that go on with the one before (not seen and not heard), *alternatives* words for or,
+  *coordinating* ones join clauses, *attached* ones are written together with the next word (و), *prefixes*
+  may deny: subnational.
 
 Words that have an opposite (`opposites.py`) are compared first; those that agree are counted no more.
 """
@@ -74,6 +78,8 @@ class Signs(NamedTuple):
     idioms: Sequence[Cue]
     merged: Sequence[Cue]
     """Joined ones that were counted with a firm one."""
+    affirming: Sequence[Cue]
+    """Words that say without a sign what others say with one: normal is not thickened."""
     turning: Sequence[Cue]
     """Signs that turn the word after them."""
     bounded: Sequence[Cue]
@@ -171,8 +177,8 @@ class Signs(NamedTuple):
         return self._of(lambda name: list(filter(keep, getattr(self, name))))
 
     def _of(self, found: Callable[[str], Sequence[Cue]]) -> "Signs":
-        firm, denials, affixed, soft, weak, limits, idioms, merged = map(found, _LISTS)
-        counted = firm, denials, affixed, soft, weak, limits, idioms, merged
+        firm, denials, affixed, soft, weak, limits, idioms, merged, affirming = map(found, _LISTS)
+        counted = firm, denials, affixed, soft, weak, limits, idioms, merged, affirming
         return Signs(
             *counted,
             self.turning,
@@ -185,7 +191,7 @@ class Signs(NamedTuple):
         )
 
 
-_LISTS = ("firm", "denials", "affixed", "soft", "weak", "limits", "idioms", "merged")
+_LISTS = ("firm", "denials", "affixed", "soft", "weak", "limits", "idioms", "merged", "affirming")
 
 
 def signs(side: Side) -> Signs:
@@ -236,11 +242,15 @@ def signs(side: Side) -> Signs:
     same = {(cue.start, cue.end) for cue in longer if cue.concept == "polarity.lookalikes"}
     weak = [cue for cue in weak if (cue.start, cue.end) in same or not passed.meets(cue.start, cue.end)]
     weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
+    said = _covered(lower, [*firm, *soft, *idioms])
+    affirming = [cue for cue in side.found("polarity.affirming") if not said.meets(cue.start, cue.end)]
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = longest_of([*found("negation", "without", "privatives"), *own_joined, *apart])
-    lists = firm, denials, affixed, soft, weak, limits, idioms, merged, turning, bounded
+    lists = firm, denials, affixed, soft, weak, limits, idioms, merged, affirming
     return Signs(
         *lists,
+        turning,
+        bounded,
         lower,
         _conjunctions(side.code),
         side.code,
@@ -394,10 +404,13 @@ def check_negation(pair: Pair) -> Findings:
     Texts with as many sentences on both sides are compared sentence by sentence, too.
     """
     answers = _answer(pair.source), _answer(pair.target)
-    if all(answers) and answers[0] != answers[1]:
-        yield pair.finding("negation", "error", f"the answer {answers[0]} became {answers[1]}")
-        return
     source, target = signs(pair.source), signs(pair.target)
+    if all(answers) and answers[0] != answers[1]:
+        if not _denies_after(pair):
+            yield pair.finding("negation", "error", f"the answer {answers[0]} became {answers[1]}")
+            return
+        source = source.without(pair.source.found("polarity.answers")[:1])
+        target = target.without(pair.target.found("polarity.answers")[:1])
     shared = named_by_both(pair.source, pair.target)
     outright = pair.source.found("polarity.outright")
     if not (shared or source.firm or source.denials or source.limits or target.firm or outright):
@@ -444,6 +457,20 @@ def _answer(side: Side) -> str:
     return cues[0].value if cues and cues[0].start <= _OPENING else ""
 
 
+def _denies_after(pair: Pair) -> bool:
+    """Tell whether both answers go on with a negation: to a question that denies, languages answer no, it is
+    not, or نعم، ليس.
+    """
+    return all(_denied_first(side) for side in (pair.source, pair.target))
+
+
+def _denied_first(side: Side) -> bool:
+    """Tell whether the sentence of an answer has a sign besides the answer."""
+    answer = side.found("polarity.answers")[0]
+    end = side.sentence_ends[0]
+    return any(answer.end <= cue.start < end for cue in side.found("polarity.negation", "polarity.joined"))
+
+
 _OPENING = 2
 """Characters before an answer: quotes, dashes."""
 
@@ -478,7 +505,9 @@ def _spare(mine: Signs, theirs: Signs) -> int:
     others = len(theirs.soft) - len(theirs.denials) - turning
     unturned = max(0, len(mine.affixed) - turning)
     soft = turning + max(0, others - plain - unturned)
-    return soft + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged)
+    known = all(_words_of(found.code, "affirming") for found in (mine, theirs))
+    affirming = max(0, len(theirs.affirming) - len(mine.affirming)) if known else 0
+    return soft + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged) + affirming
 
 
 def _dropped(source: Signs, target: Signs) -> bool:
@@ -573,7 +602,7 @@ def _overflows(parts: Sequence[Part], target: Signs) -> bool:
     if sum(part.length for part in parts) > _SHORT:
         return False
     source = [cue for part in parts for name in _LISTS for cue in getattr(part.source, name)]
-    idle = ("polarity.limiting", "polarity.restrictive")
+    idle = ("polarity.limiting", "polarity.restrictive", "polarity.affirming")
     have = sum(cue.concept not in idle for cue in dict.fromkeys(source))
     if _may_deny(parts[0].source.lower, parts[0].source.code):
         return False
@@ -734,7 +763,8 @@ def _restricted(one: Signs, other: Signs, *, ends: bool) -> tuple[Signs, Signs]:
     """Return both without the negations with an exception or an end that meet a word without a negation:
     لا ... إلا and only, not ... until and 才. `ends`: a span of time that ends is such a word, too.
     """
-    for firm, end in _exceptions(one):
+    excess = len(_exceptions(one)) - len(_exceptions(other))  # may not until is قد لا ... إلا بعد
+    for firm, end in _exceptions(one)[: max(0, excess)]:
         only = next(
             (cue for cue in other.weak if cue.concept in _RESTRICTING[ends or not other.spaced]), None
         )
