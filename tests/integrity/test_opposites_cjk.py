@@ -197,3 +197,11 @@ def test_a_sign_of_another_word_of_the_sentence_is_no_error(
     """Where both sides have as many signs, an opposite near one of them proves nothing."""
     assert not errors(source, right, code)
     assert errors(source, wrong, code)
+
+
+def test_a_question_turned_by_its_last_word_turns_every_word() -> None:
+    """Rule out ... EXCEPT is 除外理由とならない; an EXCEPT that is gone is still found."""
+    source = "Each of the following rules out a lung donation EXCEPT:"
+
+    assert "negation" not in errors(source, "次のうち、肺提供の除外理由とならないものはどれか。", "ja")
+    assert "negation" in errors("All of these are sour EXCEPT:", "次のうち、酸っぱいものはどれか。", "ja")

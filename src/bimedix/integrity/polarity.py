@@ -698,11 +698,24 @@ def _contradiction(pair: Pair, parts: Sequence[Part]) -> Finding | None:
 
 
 def _settled(part: Part, one: Turned) -> bool:
-    """Tell whether a sign that turns one of two words may turn another word of its sentence, because both
-    sides have as many signs: brain death cannot be diagnosed, 无法诊断脑死亡.
+    """Tell whether two words only seem to be opposites: a sign that turns one may turn another word of its
+    sentence, because both sides have as many (brain death cannot be diagnosed, 无法诊断脑死亡), the word of
+    the translation agrees with another one, or an EXCEPT at the end turns all.
     """
     by = any(pole.by for pole in (*one.source, *one.target))
-    return by and _total(part.source) == _total(part.target)
+    if by and _total(part.source) == _total(part.target):
+        return True
+    both = agreed(part.mine, part.theirs)
+    here = _covered(part.source.lower, [pole.cue for pole in one.source])
+    others = [b.cue for a, b in zip(both.source, both.target, strict=True) if not here.meets(*a.cue[2:])]
+    said = _covered(part.target.lower, others)
+    return _ends_with_except(part.source) or all(said.meets(*pole.cue[2:]) for pole in one.target)
+
+
+def _ends_with_except(found: Signs) -> bool:
+    """Tell whether a question is turned by its last word: all of these rule it out EXCEPT."""
+    excepts = (cue for cue in found.firm if cue.concept == "polarity.except")
+    return any(found.lower[cue.end :].lstrip()[:1] in ("", *_CLAUSE_ENDS) for cue in excepts)
 
 
 def _total(found: Signs) -> int:
