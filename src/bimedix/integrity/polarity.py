@@ -504,7 +504,7 @@ def _spare(mine: Signs, theirs: Signs) -> int:
     turning = sum(cue.concept == "polarity.privatives" for cue in theirs.soft)
     others = len(theirs.soft) - len(theirs.denials) - turning
     unturned = max(0, len(mine.affixed) - turning)
-    soft = turning + max(0, others - plain - unturned)
+    soft = max(0, turning - len(mine.affixed)) + max(0, others - plain - unturned)
     known = all(_words_of(found.code, "affirming") for found in (mine, theirs))
     affirming = max(0, len(theirs.affirming) - len(mine.affirming)) if known else 0
     return soft + len(theirs.limits) + len(theirs.idioms) + len(theirs.merged) + affirming
