@@ -2,7 +2,8 @@
 
 import pytest
 
-from bimedix.integrity import check_texts
+from bimedix.integrity import check_pair, check_texts
+from bimedix.records import MultipleChoice, Origin
 
 
 def graded(source: str, target: str, code: str) -> set[tuple[str, str]]:
@@ -153,3 +154,29 @@ def test_a_name_of_its_own_wins_over_a_brand_that_sounds_alike() -> None:
     """Morphine is not Marevan, in letters that leave the vowels out."""
     assert "drug" not in errors("The pain needs morphine.", "يحتاج الألم إلى المورفين.", "ar")
     assert "drug" in errors("The pain needs morphine.", "يحتاج الألم إلى الوارفارين.", "ar")
+
+
+def test_a_part_of_the_body_is_no_route() -> None:
+    """Into the muscle cell is not into the muscle."""
+    assert not errors("Sugar 5 g is carried into the muscle cell.", "يُنقل السكر 5 غ إلى خلية العضلة.", "ar")
+    assert errors("Give 5 mg into the muscle.", "أعط 5 ملغ.", "ar")
+
+
+def test_words_of_more_and_less_tell_no_order_where_an_option_is_long() -> None:
+    """What is looked for in one option has to be looked for in all of them."""
+    long = "Is less often in need of later renewals for a lifelong coat of paint"
+    source = ("Dries more quickly under strong sunlight", long)
+    target = ("يجف أسرع تحت الشمس القوية", "أقل حاجة إلى تعزيزات لاحقة وزيادة الطلاء")
+
+    assert not _order_errors(source, target)
+    assert _order_errors(("It rises more", "It falls less"), ("ينخفض أقل", "يرتفع أكثر"))
+
+
+def _order_errors(source: tuple[str, ...], target: tuple[str, ...]) -> list[str]:
+    mine, theirs = (
+        MultipleChoice("q", code, Origin("q"), "?", options, (0,))
+        for code, options in (("en", source), ("ar", target))
+    )
+    return [
+        one.check for one in check_pair(mine, theirs) if one.check == "option" and one.severity == "error"
+    ]

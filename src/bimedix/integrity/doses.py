@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
+from bimedix.integrity.folding import Covered
 from bimedix.integrity.frequency import DOSE_DIMENSIONS, Frequency, frequencies, match_frequencies
 from bimedix.integrity.lexicon import Cue
 from bimedix.integrity.numbers import Number
@@ -74,9 +75,11 @@ _NEVER_ADDED = frozenset({"intramuscular", "intrathecal", "intradermal", "subcut
 
 
 def routes(side: Side) -> dict[str, list[Cue]]:
-    """Return where each route of administration is named."""
-    found = {route: f"routes.{route}" for route in ROUTES}
-    return {route: side.cues[concept] for route, concept in found.items() if concept in side.cues}
+    """Return where each route of administration is named; into the muscle cell names none."""
+    other = Covered(len(side.folded.lower), (cue[2:] for cue in side.found("routes.lookalikes")))
+    found = {route: side.found(f"routes.{route}") for route in ROUTES}
+    named = {route: [cue for cue in cues if not other.meets(*cue[2:])] for route, cues in found.items()}
+    return {route: cues for route, cues in named.items() if cues}
 
 
 def check_route(pair: Pair) -> Findings:

@@ -57,8 +57,9 @@ def _order(source: MultipleChoice, target: MultipleChoice) -> Iterator[Finding]:
     """
     if len(source.options) != len(target.options) or not 2 <= len(source.options) <= _MOST:
         return
-    mine = [_traits(Side(text, source.language)) for text in source.options]
-    theirs = [_traits(Side(text, target.language)) for text in target.options]
+    left, right = ([Side(text, one.language) for text in one.options] for one in (source, target))
+    short = all(_is_short(side) for side in (*left, *right))
+    mine, theirs = ([_traits(side, short) for side in sides] for sides in (left, right))
     fit = [[_fit(one, other) for other in theirs] for one in mine]
     straight = tuple(range(len(mine)))
 
@@ -73,18 +74,23 @@ def _order(source: MultipleChoice, target: MultipleChoice) -> Iterator[Finding]:
         )
 
 
-def _traits(side: Side) -> tuple[frozenset[object], frozenset[str]]:
-    """Return what an option names for sure, and how its words sound."""
+def _is_short(side: Side) -> bool:
+    return len(_WORD.findall(side.folded.lower)) <= _FEW
+
+
+def _traits(side: Side, short: bool) -> tuple[frozenset[object], frozenset[str]]:
+    """Return what an option names for sure, and how its words sound. `short`: all options are, so that words
+    like more and before tell one from another.
+    """
     sure: set[object] = {number.value for number in side.numbers if number.form == "digits"}
     sure |= {name.text for name in side.identifiers if name.text.isascii()}
     sure |= set(_CAPITALS.findall(side.folded.cased))
     sure |= {cue.value for cue in drug_reader(side.code).read(side)}
     words = _WORD.findall(side.folded.lower)
-    few = len(words) <= _FEW
     telling = (name for name, cues in side.cues.items() if cues and name.startswith(_TELLING))
-    sure |= {name.removesuffix("_also") for name in telling if few}
+    sure |= {name.removesuffix("_also") for name in telling if short}
     sure.add(_catch_all(side))
-    by_sound = few and drug_reader(side.code).spoken
+    by_sound = len(words) <= _FEW and drug_reader(side.code).spoken
     heard = {consonants(word) for word in words} if by_sound else set()
     return frozenset(sure - {None}), frozenset(word for word in heard if len(word) >= 4)
 
