@@ -247,7 +247,8 @@ def _pole(side: Side, cue: Cue, by: Cue | None, around: Around, after: bool) -> 
     alone = _single(side.code, axis) and _in_sentence(cue, by, around, side.folded.lower)
     counted = cue.concept in _QUANTITIES  # which a negation behind them leaves as they are
     followed = not (denied or counted) and cue.value != "fixed" and _followed(side, cue, by, around, after)
-    apart = cue.value == "no" and by is not None and _words(side.folded.lower[by.end : cue.start]) > 0
+    between = side.folded.lower[min(by.end, cue.end) : max(by.start, cue.start)] if by else ""
+    apart = cue.value == "no" and _words(between) > 0
     signed = by or (cue.value == "no" and any(cue.start <= s.start < cue.end for s in around.turning))
     excepted = bool(signed) and any(
         0 <= word.start - cue.end <= _TO_EXCEPTION

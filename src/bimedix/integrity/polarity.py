@@ -246,6 +246,7 @@ def signs(side: Side) -> Signs:
     affirming = [cue for cue in side.found("polarity.affirming") if not said.meets(cue.start, cue.end)]
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = longest_of([*found("negation", "without", "privatives"), *own_joined, *apart])
+    turning = [cue for cue in turning if cue not in absorbed]
     lists = firm, denials, affixed, soft, weak, limits, idioms, merged, affirming
     return Signs(
         *lists,
@@ -277,8 +278,7 @@ _NEGATIONS = ("polarity.negation", "polarity.without", "polarity.except", "polar
 
 def _against(side: Side) -> list[Cue]:
     """Return the words of opposites that deny, of the axes on which they do it without a negation."""
-    names = table(side.code).get("polarity", {}).get("axes", ())
-    return [cue for cue in side.found(*(f"opposites.{name}" for name in names)) if cue.value == "no"]
+    return [cue for cue in side.found(*sorted(_axes(side.code))) if cue.value == "no"]
 
 
 @cache
@@ -429,7 +429,8 @@ def check_negation(pair: Pair) -> Findings:
         lost = lost or [*source.firm, *source.denials, *source.limits]
         kind = "exception" if lost[0].concept == "polarity.except" else "negation"
         text = f"the {kind} of the source ({_quote(source, lost)}) is missing from the translation"
-        severity: Severity = "error" if _unmet(parts) else "warning"
+        free = [_reworded(pair, a, *b) for a, b in zip(aligned, parts, strict=True)]
+        severity: Severity = "error" if _unmet(parts, free) else "warning"
         yield pair.finding("negation", severity, text, [(cue.start, cue.end) for cue in lost])
     elif _added(source, target) or (new := _silent([(theirs, mine) for mine, theirs in parts])):
         new = new or list(target.firm)
@@ -439,7 +440,8 @@ def check_negation(pair: Pair) -> Findings:
             for (mine, theirs), part in zip(parts, aligned, strict=True)
             if strict or not part.source.firm  # a sentence that denies may be said with one sign more
         ]
-        severity = "error" if _unmet(turned) or (strict and _overflows(aligned, target)) else "warning"
+        free = [0] * len(turned)
+        severity = "error" if _unmet(turned, free) or (strict and _overflows(aligned, target)) else "warning"
         yield pair.finding("negation", severity, text, (), [(cue.start, cue.end) for cue in new])
     elif lonely := _unsaid(pair, aligned):
         said = [(cue.start, cue.end) for cue in lonely]
@@ -475,13 +477,15 @@ _OPENING = 2
 """Characters before an answer: quotes, dashes."""
 
 
-def _unmet(parts: Sequence[tuple[Signs, Signs]]) -> bool:
+def _unmet(parts: Sequence[tuple[Signs, Signs]], free: Sequence[int]) -> bool:
     """Tell whether the evidence is strong: one side of some sentences has more signs than all that may stand
-    for them on the other.
+    for them on the other. `free`: how many of them need no sign there.
     """
-    uneven = (pair for pair in parts if pair[0].denials or len(pair[0].firm) != len(pair[1].firm))
-    uneven = (pair for pair in uneven if not _affirms(*pair))
-    return any(_count(mine) > _count(theirs) + _spare(mine, theirs) for mine, theirs in uneven)
+    return any(
+        _count(mine) > _count(theirs) + _spare(mine, theirs) + more
+        for (mine, theirs), more in zip(parts, free, strict=True)
+        if (mine.denials or len(mine.firm) != len(theirs.firm)) and not _affirms(mine, theirs)
+    )
 
 
 def _affirms(mine: Signs, theirs: Signs) -> bool:
@@ -576,6 +580,58 @@ class Part(NamedTuple):
     """Where both stand."""
 
 
+def _reworded(pair: Pair, part: Part, mine: Signs, theirs: Signs) -> int:
+    """Return how many signs of the source may be said without one: those of double denials whose denied word
+    is gone, too (not impaired, preserved), and an answer before a sentence that repeats it. `mine` and
+    `theirs` are what is left of a part.
+    """
+    answer = _answer_twice(part.source)
+    free = int(any(sign in mine.firm for sign in answer) and not _answer_twice(part.target, 1))
+    fewer, missing = len(mine.soft) - len(theirs.soft), _count(mine) - _count(theirs)
+    one, other, spans = pair.source, pair.target, part.spans
+    axes = _axes(one.code) or _axes(other.code)
+    signed = _covered(mine.lower, mine.firm)
+    denying = [
+        cue for cue in _words_denying(one, spans[0]) if cue.concept in axes and not signed.meets(*cue[2:])
+    ]
+    left = {cue.concept for cue in _words_denying(other, spans[1])}
+    for firm in mine.firm:
+        near = [cue for cue in denying if _near(firm, cue, mine.lower, _DOUBLE) and cue.start >= firm.end]
+        soft = [cue for cue in mine.soft if _near(firm, cue, mine.lower, _DOUBLE) and cue.start >= firm.end]
+        gone = not any(cue.concept in left for cue in near) if near else fewer > 0
+        both = 1 + any(cue in mine.denials for cue in soft)
+        if (near or soft) and gone and missing >= both:
+            free += both
+    return free
+
+
+_DOUBLE = 20
+"""Characters between a negation and a word that denies, of a double denial."""
+
+
+def _answer_twice(found: Signs, least: int = 2) -> Sequence[Cue]:
+    """Return the answer that a text begins with and what repeats it: No, it is not enough."""
+    if len(found.firm) < least or not _begins(found.firm[0], found.lower):
+        return []
+    gap = found.lower[found.firm[0].end : found.firm[1].start if least > 1 else None]
+    return found.firm[:least] if gap[:1] in _ANSWERED and (least < 2 or len(gap) <= _FAR) else []
+
+
+_ANSWERED = _CLAUSE_ENDS | _COMMAS
+"""What follows an answer."""
+
+
+def _words_denying(side: Side, span: tuple[int, int]) -> list[Cue]:
+    names = [name for name in side.cues if name.startswith("opposites.")]
+    return [cue for cue in side.found(*names) if cue.value == "no" and span[0] <= cue.start < span[1]]
+
+
+@cache
+def _axes(code: str) -> frozenset[str]:
+    """Return the axes whose words deny as a negation does, as concepts."""
+    return frozenset(f"opposites.{name}" for name in table(code).get("polarity", {}).get("axes", ()))
+
+
 def _unsaid(pair: Pair, parts: Sequence[Part]) -> list[Cue]:
     """Return words that deny by themselves (stopped, missed, excluded) in sentences whose translation has no
     sign and no word that denies.
@@ -657,9 +713,13 @@ def _poles(side: Side, found: Signs, shared: frozenset[str]) -> list[Pole]:
     weak = found.weak if found.spaced else ()
     soft = [cue for cue in (*found.soft, *weak) if cue.concept not in idle]
     breaks = side.found("polarity.breaks")
-    return poles(
+    words = poles(
         side, Around(found.turning, firm, soft, breaks, _announced(side, found), _taken_back(side)), shared
     )
+    if not found.merged:
+        return words
+    taken = _covered(found.lower, found.merged)  # пока не видно: until it is seen
+    return [one._replace(sure=one.sure and not taken.meets(*one.cue[2:])) for one in words]
 
 
 def _taken_back(side: Side) -> list[Cue]:
@@ -685,7 +745,9 @@ def _within(found: list[Pole], start: int, end: int) -> list[Pole]:
 def _contradiction(pair: Pair, parts: Sequence[Part]) -> Finding | None:
     """Return an error where the sides say the opposite of each other, in a sentence or as a whole."""
     for part in parts:
-        for one in turned(part.mine, part.theirs) if part.length <= _LONG else ():
+        if part.length > _LONG or _asks_otherwise(part.source, part.target):
+            continue
+        for one in turned(part.mine, part.theirs):
             unspaced = not (part.source.spaced and part.target.spaced)
             if unspaced and (_settled(part, one) or _evens_out(parts, one)):
                 continue
@@ -735,6 +797,16 @@ def _evens_out(parts: Sequence[Part], one: Turned) -> bool:
     )
     same = sum(pole.denied for pole in mine) == sum(pole.denied for pole in theirs)
     return len(parts) > 1 and len(mine) == len(theirs) and same
+
+
+def _asks_otherwise(source: Signs, target: Signs) -> bool:
+    """Tell whether an exception of a question met a negation: all are harmful except, which is not."""
+    excepted = [sum(cue.concept == "polarity.except" for cue in found.firm) for found in (source, target)]
+    asks = not _ASKS.isdisjoint(source.lower + target.lower)
+    return asks and excepted[0] != excepted[1] and len(source.firm) == len(target.firm)
+
+
+_ASKS = frozenset("?？؟")
 
 
 def _span(pole: Pole) -> tuple[int, int]:
