@@ -176,6 +176,7 @@ def test_an_interval_may_be_a_range() -> None:
     "code, source, right, wrong",
     [
         ("zh", "Death cannot be certified by a nurse.", "护士无法出具死亡证明。", "护士可以出具死亡证明。"),
+        ("zh", "Sudden weakness of the left arm.", "左臂突发无力。", "右臂突发无力。"),
         ("zh", "No brand is free of lactose.", "任何品牌都含乳糖。", "任何品牌都不含乳糖。"),
         ("zh", "Infuse each gram over an hour.", "每1克输注一小时。", "每2克输注一小时。"),
         ("zh", "The rate must not exceed 6 mL/h.", "速度不应高于6 mL/h。", "速度应高于6 mL/h。"),
