@@ -180,3 +180,11 @@ def _order_errors(source: tuple[str, ...], target: tuple[str, ...]) -> list[str]
     return [
         one.check for one in check_pair(mine, theirs) if one.check == "option" and one.severity == "error"
     ]
+
+
+def test_a_frequency_may_be_referred_to_where_it_is_said_again() -> None:
+    """At the same rate stands for a frequency that both sides name, and for no other."""
+    source = "Take 10 mg twice a day for a week, then 5 mg twice a day."
+
+    assert not errors(source, "خذ 10 ملغ مرتين في اليوم مدة أسبوع، ثم 5 ملغ بالوتيرة نفسها.", "ar")
+    assert errors(source, "خذ 10 ملغ ثلاث مرات في اليوم مدة أسبوع، ثم 5 ملغ بالوتيرة نفسها.", "ar")

@@ -364,4 +364,13 @@ def match_frequencies(pair: Pair) -> FrequencyMatch:
         done = {id(one) for match in equal for one in match}
         left = [one for one in left if id(one) not in done]
         right = [one for one in right if id(one) not in done]
+    agreed = {_in_months(mine) for mine, _ in equal}
+    left, right = _said(left, agreed, pair.target), _said(right, agreed, pair.source)
     return FrequencyMatch(equal, left, right)
+
+
+def _said(rest: list[Frequency], agreed: set[frozenset[Fraction]], other: Side) -> list[Frequency]:
+    """Leave out the frequencies that the other side names once and then refers to: بالوتيرة نفسها."""
+    if not rest or not other.found("frequency.again"):
+        return rest
+    return [one for one in rest if _in_months(one) not in agreed]
