@@ -76,8 +76,12 @@ _NEVER_ADDED = frozenset({"intramuscular", "intrathecal", "intradermal", "subcut
 
 def routes(side: Side) -> dict[str, list[Cue]]:
     """Return where each route of administration is named; into the muscle cell names none."""
-    other = Covered(len(side.folded.lower), (cue[2:] for cue in side.found("routes.lookalikes")))
-    found = {route: side.found(f"routes.{route}") for route in ROUTES}
+    concepts = {route: f"routes.{route}" for route in ROUTES}
+    found = {route: side.cues[concept] for route, concept in concepts.items() if concept in side.cues}
+    parts = side.cues.get("routes.lookalikes")
+    if not found or not parts:
+        return found
+    other = Covered(len(side.folded.lower), (cue[2:] for cue in parts))
     named = {route: [cue for cue in cues if not other.meets(*cue[2:])] for route, cues in found.items()}
     return {route: cues for route, cues in named.items() if cues}
 

@@ -242,8 +242,10 @@ def signs(side: Side) -> Signs:
     same = {(cue.start, cue.end) for cue in longer if cue.concept == "polarity.lookalikes"}
     weak = [cue for cue in weak if (cue.start, cue.end) in same or not passed.meets(cue.start, cue.end)]
     weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
-    said = _covered(lower, [*firm, *soft, *idioms])
-    affirming = [cue for cue in side.found("polarity.affirming") if not said.meets(cue.start, cue.end)]
+    affirming = side.found("polarity.affirming")
+    if affirming:
+        said = _covered(lower, [*firm, *soft, *idioms])
+        affirming = [cue for cue in affirming if not said.meets(cue.start, cue.end)]
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = longest_of([*found("negation", "without", "privatives"), *own_joined, *apart])
     turning = [cue for cue in turning if cue not in absorbed]
