@@ -70,10 +70,10 @@ def regression() -> dict[str, Any]:
     }
 
 
-def contrast(part: contrast_cases.Part) -> dict[str, Any]:
-    """Recall by family, class and language, and alarms, on one part of the contrast set."""
+def contrast(name: str, *parts: contrast_cases.Part) -> dict[str, Any]:
+    """Recall by family, class and language, and alarms, on parts of the contrast set."""
     tables: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for case in contrast_cases.pairs(part):
+    for case in (case for part in parts for case in contrast_cases.pairs(part)):
         rows = (Term(english, (own,), "drug") for english, own in case.glossary)
         glossary = Glossary(rows, "en", case.language) if case.glossary else None
         found = stops(check_pair(case.source, case.target, glossary))
@@ -90,8 +90,8 @@ def contrast(part: contrast_cases.Part) -> dict[str, Any]:
             tables["recall_by_class"][case.cls].append(bool(found))
             tables["recall_by_language"][case.language].append(bool(found))
     return {
-        f"contrast_{part}_{name}": {row: shown(hits) for row, hits in sorted(table.items())}
-        for name, table in tables.items()
+        f"contrast_{name}_{table}": {row: shown(hits) for row, hits in sorted(rows.items())}
+        for table, rows in tables.items()
     }
 
 
@@ -274,7 +274,8 @@ def main() -> None:
     options = arguments(__doc__)
     figures = regression()
     for part in get_args(contrast_cases.Part):
-        figures |= contrast(part)
+        figures |= contrast(part, part)
+    figures |= contrast("both_held", "held", "second_held")
     left_out = []
     data = os.environ.get("BIMEDIX_DATA")
     if data and Path(data).is_dir():
