@@ -284,7 +284,7 @@ def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after:
     gap = lower[before[-1].end : cue.start]
     adjacent = cue.concept in _QUANTITIES or before[-1].concept == "polarity.privatives"
     words = 0 if adjacent else _WORDS
-    far = _words(gap) > words or (before[-1].concept == "polarity.without" and len(gap) > _PREPOSITION)
+    far = _words(gap) > words or (before[-1].concept == "polarity.without" and _words(gap) > _PREPOSITION)
     return None if far or (cue.value == "no" and _has_conjunction(gap, side.code)) else before[-1]
 
 
@@ -294,8 +294,8 @@ _WORDS = 2
 """Words between a negation and a word that it turns."""
 _TO_EXCEPTION = 60
 """Characters between a denied word and its exception."""
-_PREPOSITION = 18
-"""Characters between without and a word that it turns."""
+_PREPOSITION = 0
+"""Words between without and a word that it turns: a scan without contrast detects stones."""
 
 
 def _words(gap: str) -> int:
