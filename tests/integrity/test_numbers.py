@@ -249,6 +249,7 @@ def test_words_may_stand_between_a_number_and_its_unit() -> None:
         ("The dose is 5 mg/kg.", "Доза составляет 5 мг/кг.", "5 мг", "ru"),
         ("Come back in two weeks.", "Приходите через две недели.", "два месяца", "ru"),
         ("Dissolve one sachet in water.", "Dissoudre un sachet dans l'eau.", "deux sachets", "fr"),
+        ("Take 1 tablet at night.", "تناول قرصًا ليلًا.", "٣ أقراص", "ar"),
     ],
 )
 def test_an_amount_may_be_said_in_another_way_but_not_be_another(
@@ -258,6 +259,7 @@ def test_an_amount_may_be_said_in_another_way_but_not_be_another(
     was = {
         "trois fois": "deux fois", "trece días": "quince días", "el 40 %": "el 30 %", "15 G/L": "150 G/L",
         "5 мг": "5 мг/кг", "два месяца": "две недели", "deux sachets": "un sachet",
+        "٣ أقراص": "قرصًا",
     }[wrong]  # fmt: skip
 
     assert not [one for one in check_texts(source, right, "en", code) if one.severity == "error"]

@@ -332,8 +332,15 @@ def _one_sided(pair: Pair, numbers: list[Number], what: str, *, lost_side: bool)
 
 
 def _small(number: Number) -> bool:
-    """1 and 2 without a unit: languages say them by articles, duals and plurals."""
-    return not number.unit and number.value in (0, 1, 2)
+    """1 and 2 without a unit, and 1 of what is counted: languages say them by articles, duals and the noun
+    alone (take 1 tablet, تناول قرصًا).
+    """
+    if number.unit:
+        return number.value == 1 and units()[number.unit[0]].dimension in _COUNTED
+    return number.value in (0, 1, 2)
+
+
+_COUNTED = frozenset({"tablets", "drops", "puffs"})
 
 
 def _list(numbers: list[Number]) -> str:
