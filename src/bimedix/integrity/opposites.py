@@ -282,9 +282,8 @@ def _turned_by(side: Side, cue: Cue, free: Sequence[Cue], around: Around, after:
     if not before or cue.concept == BOUNDS[1] or not _one_clause(before[-1], cue, around, lower):
         return None
     gap = lower[before[-1].end : cue.start]
-    adjacent = cue.concept in _QUANTITIES or before[-1].concept == "polarity.privatives"
-    words = 0 if adjacent else _WORDS
-    far = _words(gap) > words or (before[-1].concept == "polarity.without" and _words(gap) > _PREPOSITION)
+    adjacent = cue.concept in _QUANTITIES or before[-1].concept in _ADJACENT
+    far = _words(gap) > (0 if adjacent else _WORDS)
     return None if far or (cue.value == "no" and _has_conjunction(gap, side.code)) else before[-1]
 
 
@@ -294,8 +293,8 @@ _WORDS = 2
 """Words between a negation and a word that it turns."""
 _TO_EXCEPTION = 60
 """Characters between a denied word and its exception."""
-_PREPOSITION = 0
-"""Words between without and a word that it turns: a scan without contrast detects stones."""
+_ADJACENT = frozenset({"polarity.privatives", "polarity.without"})
+"""Signs that turn the next word only: a scan without contrast detects stones."""
 
 
 def _words(gap: str) -> int:

@@ -180,31 +180,20 @@ LISTS = ("firm", "denials", "affixed", "soft", "weak", "limits", "idioms", "merg
 def signs(side: Side) -> Signs:
     """Return the signs of a text."""
     lower = side.folded.lower
-    idioms = side.found("polarity.idioms")
-    limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
-    bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)]
-    otherwise = [
-        cue for cue in side.found("polarity.otherwise") if _written(side, cue) in _otherwise(side.code)
-    ]
-    numbered = [cue for cue in side.found("polarity.abbreviations") if _number_follows(side, cue)]
-    idle = {*idioms, *limits, *bounded, *numbered, *otherwise, *side.found("polarity.lookalikes")}
+    idioms, limits, bounded, idle = _idle(side)
     longer = longest_of([*idle, *side.found(*_NEGATIONS)])
     passed = spans_of(lower, [cue for cue in longer if cue in idle])
 
     def found(*names: str) -> list[Cue]:
-        cues = side.found(*(f"polarity.{name}" for name in names))
-        return [cue for cue in cues if not passed.meets(cue.start, cue.end)]
+        return _outside(side.found(*(f"polarity.{name}" for name in names)), passed)
 
-    negated = spans_of(lower, side.found(*_NEGATIONS))
-    against = [cue for cue in _against(side) if not passed.meets(*cue[2:])]
-    against = [cue for cue in against if not negated.meets(*cue[2:])]
+    against = _outside(_outside(_against(side), passed), spans_of(lower, side.found(*_NEGATIONS)))
     soft = longest_of([*found("denials", "affixed", "soft", "privatives"), *against])
     joined = longest_of(found("joined", "exceptions"))
     apart = [cue for cue in joined if _written(side, cue) in _firm_as_written(side.code)]
     joined = [cue for cue in joined if cue not in apart]
     firm = _whole(longest_of(found("negation", "without", "except")), [*soft, *joined])
-    covered = spans_of(lower, [cue for cue in firm if cue.concept == "polarity.except"])
-    joined = [cue for cue in joined if not covered.meets(cue.start, cue.end)]
+    joined = _outside(joined, spans_of(lower, [cue for cue in firm if cue.concept == "polarity.except"]))
     firm = sorted([*firm, *apart], key=BY_START)
     firm, absorbed = _absorbed(side, firm)
     reach = _REACH[language(side.code).spaced]
@@ -212,7 +201,7 @@ def signs(side: Side) -> Signs:
     merged = sorted([*absorbed, *(cue for cue in joined if cue not in alone)], key=BY_START)
     firm = sorted([*firm, *alone], key=BY_START)
     said = spans_of(lower, firm)
-    soft = [cue for cue in soft if not said.meets(cue.start, cue.end)]
+    soft = _outside(soft, said)
     denials, affixed = (
         [cue for cue in soft if cue.concept == name] for name in ("polarity.denials", "polarity.affixed")
     )
@@ -221,14 +210,13 @@ def signs(side: Side) -> Signs:
         key=BY_START,
     )
     said = spans_of(lower, [*firm, *soft])
-    weak = longest_of(side.found(*_WEAK))
     same = {(cue.start, cue.end) for cue in longer if cue.concept == "polarity.lookalikes"}
+    weak = longest_of(side.found(*_WEAK))
     weak = [cue for cue in weak if (cue.start, cue.end) in same or not passed.meets(cue.start, cue.end)]
-    weak = [cue for cue in weak if not said.meets(cue.start, cue.end)]
+    weak = _outside(weak, said)
     affirming = side.found("polarity.affirming")
     if affirming:
-        said = spans_of(lower, [*firm, *soft, *idioms])
-        affirming = [cue for cue in affirming if not said.meets(cue.start, cue.end)]
+        affirming = _outside(affirming, spans_of(lower, [*firm, *soft, *idioms]))
     own_joined = [cue for cue in joined if cue.concept == "polarity.joined"]
     turning = longest_of([*found("negation", "without", "privatives"), *own_joined, *apart])
     turning = [cue for cue in turning if cue not in absorbed]
@@ -243,6 +231,24 @@ def signs(side: Side) -> Signs:
         language(side.code).spaced,
         side.found("polarity.breaks"),
     )
+
+
+def _idle(side: Side) -> tuple[list[Cue], list[Cue], list[Cue], set[Cue]]:
+    """Return idioms, limits, bounds, and these with all other words that only look like signs."""
+    idioms = side.found("polarity.idioms")
+    limits = [cue for cue in side.found("polarity.limits") if _number_follows(side, cue)]
+    bounded = [cue for cue in side.found(*BOUNDS) if is_bound(side, cue)]
+    otherwise = [
+        cue for cue in side.found("polarity.otherwise") if _written(side, cue) in _otherwise(side.code)
+    ]
+    numbered = [cue for cue in side.found("polarity.abbreviations") if _number_follows(side, cue)]
+    lookalikes = side.found("polarity.lookalikes")
+    return idioms, limits, bounded, {*idioms, *limits, *bounded, *numbered, *otherwise, *lookalikes}
+
+
+def _outside(cues: Sequence[Cue], taken: Covered) -> list[Cue]:
+    """Return the cues outside some stretches of the text."""
+    return [cue for cue in cues if not taken.meets(cue.start, cue.end)]
 
 
 def _absorbed(side: Side, firm: list[Cue]) -> tuple[list[Cue], list[Cue]]:
