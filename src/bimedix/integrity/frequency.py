@@ -255,6 +255,7 @@ def _at_times_of_day(side: Side, counted: list[_Count]) -> Iterator[Frequency]:
     """In the morning and evening: as many times a day as are named, and more when each is: 早晚各两次."""
     lower = side.folded.lower
     joins = frozenset(plain_forms(side.code, "frequency", "and"))
+    own = plain_forms(side.code, "frequency", "each")
     groups: list[list[Cue]] = []
     for cue in longest_of(side.found("frequency.dayparts", "frequency.daynouns")):
         gap = lower[groups[-1][-1].end : cue.start] if groups else ""
@@ -268,7 +269,7 @@ def _at_times_of_day(side: Side, counted: list[_Count]) -> Iterator[Frequency]:
         if times < 2:
             continue
         each = next(
-            (c for c in counted if c.start >= end and lower[end : c.start].strip() in ("", "各")), None
+            (c for c in counted if c.start >= end and lower[end : c.start].strip() in ("", *own)), None
         )
         if each:
             times, end = times * int(max(each.values)), each.end
@@ -291,7 +292,7 @@ def _links(gap: str, joins: frozenset[str], side: Side, start: int, end: int) ->
     if len(gap) > _LONGEST_LINK or any(n.value != 1 for n in side.numbers if start <= n.start < end):
         return False
     first = words[0] if words else ","
-    return first in joins or (language(side.code).script == "ARABIC" and first[0] in joins)
+    return first in joins or first.startswith(plain_forms(side.code, "polarity", "attached"))
 
 
 def _before(period: Cue, start: int, end: int) -> bool:

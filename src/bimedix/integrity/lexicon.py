@@ -113,6 +113,8 @@ _NO_CUES = {
     "alternatives",
     "coordinating",
     "attached",
+    "each",
+    "persons",
     "prefixes",
     "axes",
     "after_units",
@@ -144,12 +146,13 @@ def plain_forms(code: str, section: str, name: str) -> tuple[str, ...]:
 
 
 def _forms(code: str) -> Iterator[Form]:
+    persons = tuple(table(code).get("polarity", {}).get("persons", ()))
     for section, names in (*table(code).items(), *table("any").items()):
         for name, entry in names.items():
             concept = f"{section}.{name}"
             groups = entry.items() if isinstance(entry, dict) else [("", entry)]
             for value, written in groups:
-                for form, verb in _persons(written if isinstance(written, list) else [written]):
+                for form, verb in _persons(written if isinstance(written, list) else [written], persons):
                     core = form.removeprefix("=").strip("*")
                     yield Form(
                         fold(core).lower,
@@ -162,11 +165,13 @@ def _forms(code: str) -> Iterator[Form]:
                     )
 
 
-def _persons(forms: Iterable[str]) -> Iterator[tuple[str, bool]]:
+def _persons(forms: Iterable[str], signs: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
     """Write out the persons of Arabic verbs, and tell what is one: `~متنع` is يمتنع, تمتنع, نمتنع, امتنع."""
     for form in forms:
-        persons = ("", "ي", "ت", "ن", "ا") if form.startswith("~") else ("",)
-        yield from ((person + form.removeprefix("~"), form.startswith("~")) for person in persons)
+        if not signs or not form.startswith("~"):
+            yield form, False
+            continue
+        yield from ((person + form.removeprefix("~"), True) for person in ("", *signs))
 
 
 class Matcher:
